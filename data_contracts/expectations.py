@@ -1,0 +1,143 @@
+"""A contract's rules become a Great Expectations suite, run on the accepted table, and Data Docs that say how it went.
+
+Row rules run here a second time, by other code: that accepted rows keep them is checked, not believed. The only
+module that knows Great Expectations; it takes seconds to import, so it is imported when it is needed.
+"""
+
+import logging
+import os
+import warnings
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from data_contracts.contract import Contract, RowRule, TableRule
+from data_contracts.data_docs import settle
+from data_contracts.odcs import ContractError
+
+_EXAMPLES = 3
+# Great Expectations names a run by its time; two runs on the same table are the same run.
+RUN_TIME = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+class Failure(NamedTuple):
+    """A rule that the table breaks: what was expected, what was found, and up to three values that show it."""
+
+    rule: str
+    expected: str
+    found: str
+    examples: tuple[str, ...]
+
+
+def columns_of(contract: Contract) -> list[str]:
+    """Columns that the suite needs."""
+    named = {rule.column for rule in contract.row_rules}
+    named |= {str(rule.arguments["column"]) for rule in contract.table_rules if "column" in rule.arguments}
+    return [column for column in contract.columns if column in named]
+
+
+def run_expectations(contract: Contract, frame: pl.DataFrame, docs: Path) -> list[Failure]:
+    """Run the suite on a table and write Data Docs, the same bytes for the same table, into `docs`.
+
+    Args:
+        contract: what the table must be.
+        frame: `columns_of(contract)` of all accepted rows.
+        docs: folder for the pages.
+
+    Raises:
+        ContractError: the contract names an expectation that does not exist, or one that could not be run.
+    """
+    context = _context(docs)
+    from great_expectations import ExpectationSuite, ValidationDefinition
+    from great_expectations.core.run_identifier import RunIdentifier
+
+    suite = context.suites.add(ExpectationSuite(name=contract.title.split()[0]))
+    suite.expectations = list(_expectations(contract))
+    suite.save()
+    asset = context.data_sources.add_pandas("artifacts").add_dataframe_asset("validate")
+    batch = asset.add_batch_definition_whole_dataframe("accepted")
+    definition = context.validation_definitions.add(ValidationDefinition(name="contract", data=batch, suite=suite))
+    table = frame.select(columns_of(contract)).to_pandas(use_pyarrow_extension_array=True)
+    run = RunIdentifier(run_name=contract.title.replace(" ", "-"), run_time=RUN_TIME)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of pandas and Great Expectations about each other
+        result = definition.run(batch_parameters={"dataframe": table}, run_id=run)
+        context.build_data_docs(site_names=["docs"])
+    settle(docs)
+    order = [rule.name for rule in contract.row_rules] + [rule.name for rule in contract.table_rules]
+    return sorted(_failures(result.results), key=lambda failure: order.index(failure.rule))
+
+
+def _context(docs: Path) -> Any:
+    """A context that keeps nothing but the pages, says nothing and calls nobody."""
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)  # tells of its own registries at INFO
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecations inside Great Expectations are not ours to mend
+        import great_expectations
+        from great_expectations.data_context.types.base import (
+            DataContextConfig,
+            InMemoryStoreBackendDefaults,
+            ProgressBarsConfig,
+        )
+    site = {
+        "class_name": "SiteBuilder",
+        "show_how_to_buttons": False,
+        "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs.resolve())},
+        "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+    }
+    config = DataContextConfig(
+        store_backend_defaults=InMemoryStoreBackendDefaults(init_temp_docs_sites=False),
+        data_docs_sites={"docs": site},
+        progress_bars=ProgressBarsConfig(globally=False),
+        analytics_enabled=False,
+    )
+    return great_expectations.get_context(mode="ephemeral", project_config=config)
+
+
+def _expectations(contract: Contract) -> Iterable[Any]:
+    """An expectation for each rule, with the rule's name."""
+    from great_expectations.expectations.registry import get_expectation_impl
+
+    for rule in [*map(_table_rule_of, contract.row_rules), *contract.table_rules]:
+        try:
+            yield get_expectation_impl(rule.expectation)(**rule.arguments, meta={"rule": rule.name})
+        except Exception as error:  # Great Expectations raises what its many validators raise
+            raise ContractError(f"{contract.title}: rule {rule.name}: {rule.expectation}: {error}") from error
+
+
+def _table_rule_of(rule: RowRule) -> TableRule:
+    """The same limit as a row rule, on all rows at once."""
+    kinds: dict[str, tuple[str, dict[str, Any]]] = {
+        "required": ("expect_column_values_to_not_be_null", {}),
+        "unique": ("expect_column_values_to_be_unique", {}),
+        "minLength": ("expect_column_value_lengths_to_be_between", {"min_value": rule.value}),
+        "maxLength": ("expect_column_value_lengths_to_be_between", {"max_value": rule.value}),
+        "pattern": ("expect_column_values_to_match_regex", {"regex": rule.value}),
+        "minimum": ("expect_column_values_to_be_between", {"min_value": rule.value}),
+        "maximum": ("expect_column_values_to_be_between", {"max_value": rule.value}),
+        "validValues": ("expect_column_values_to_be_in_set", {"value_set": rule.value}),
+    }
+    expectation, arguments = kinds[rule.check]
+    return TableRule(rule.name, expectation, {"column": rule.column, **arguments})
+
+
+def _failures(results: Iterable[Any]) -> Iterable[Failure]:
+    for result in results:
+        if result.success:
+            continue
+        config, found = result.expectation_config, result.result
+        arguments = {key: value for key, value in config.kwargs.items() if key != "batch_id"}
+        count = found.get("unexpected_count")
+        seen = f"{count:,} rows that are not" if count is not None else f"{found.get('observed_value')}"
+        examples = tuple(_shown(value) for value in found.get("partial_unexpected_list", [])[:_EXAMPLES])
+        error = (result.exception_info or {}).get("exception_message")
+        yield Failure(config.meta["rule"], f"{config.type} {arguments}", str(error or seen), examples)
+
+
+def _shown(value: Any, width: int = 60) -> str:
+    text = repr(value)
+    return text if len(text) <= width else f"{text[:width]}…"

@@ -1,0 +1,78 @@
+"""The `abcd` command: run the pipeline; look at, pull, verify and sample releases; look at the machine."""
+
+import logging
+import sys
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.markup import escape
+
+from flows import doctor, releases, run
+from flows.graph import StaleUpstreamError, StepFailedError
+from flows.server import ServerError
+from infra.lock import LockedError
+from infra.settings import SettingsError, WorkspaceError
+from infra.storage import StorageError
+from tasks.params import ParamsError
+from tasks.report import StepError
+
+app = typer.Typer(
+    name="abcd",
+    help="Turn your own text into your own Mixture-of-Experts language model, with a release you can prove.",
+    epilog="Start with `abcd run`. Then `abcd releases` and `abcd sample 'text'`.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
+    "Make": (run.run, run.discover, run.publish),
+    "Use": (releases.releases, releases.show, releases.pull, releases.verify, releases.promote, releases.sample),
+    "Machine": (doctor.doctor,),
+}
+for panel, commands in COMMANDS.items():
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)
+
+# Errors whose message says all: what was expected, what was found, what to do next.
+EXPECTED_ERRORS = (
+    ParamsError,
+    SettingsError,
+    WorkspaceError,
+    LockedError,
+    StepError,
+    StepFailedError,
+    StaleUpstreamError,
+    ServerError,
+    StorageError,
+)
+
+
+@app.callback()
+def options(
+    *, verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what the parts log.")] = False
+) -> None:
+    """Turn your own text into your own Mixture-of-Experts language model, with a release you can prove."""
+    handler = RichHandler(console=Console(stderr=True), show_path=False, show_time=False)
+    for room in ("flows", "tasks", "infra"):
+        logging.getLogger(room).addHandler(handler)
+        logging.getLogger(room).setLevel(logging.INFO if verbose else logging.WARNING)
+
+
+def main() -> None:
+    """Run the command; a known error is one message and exit code 1, Ctrl-C is 130."""
+    try:
+        app()
+    except EXPECTED_ERRORS as error:
+        Console(stderr=True).print(
+            f"[bold red]error:[/] {escape(str(error))}", markup=True, highlight=False, soft_wrap=True
+        )
+        sys.exit(1)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("stopped; type the same command again to go on where it was")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

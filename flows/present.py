@@ -1,0 +1,77 @@
+"""Reports of steps as people see them in the Prefect UI: Markdown with counts, reasons, facts and pictures."""
+
+import base64
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from tasks.distribution.publish import PublishedRelease
+from tasks.report import Report
+
+logger = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+_LIST_MOST = 12
+
+
+def attempt(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R | None:
+    """Call something whose failure must not fail a step: an update of what people see."""
+    try:
+        return function(*args, **kwargs)
+    except Exception as error:  # noqa: BLE001 - a lost artifact is a warning, whatever went wrong
+        logger.warning("not shown in the UI (%s): %s", getattr(function, "__name__", function), error)
+        return None
+
+
+def markdown(report: Report, folder: Path) -> str:
+    """A step's report as Markdown, its pictures inside as data URIs (`file://` does not load in the UI)."""
+    parts = [f"# {report.step}"]
+    if report.summary:
+        parts.append(report.summary)
+    if report.rows_in is not None:
+        parts.append(table(("documents", "count"), _rows(report)))
+    if report.reasons:
+        by_count = sorted(report.reasons.items(), key=lambda item: (-item[1], item[0]))
+        parts.append(table(("rejected because", "documents"), by_count))
+    if report.facts:
+        parts.append(table(("what", "value"), [(name, _shown(value)) for name, value in report.facts.items()]))
+    parts += [f"![{name}]({data_uri(folder / name)})" for name in report.pictures]
+    return "\n\n".join(parts)
+
+
+def describe(release: PublishedRelease) -> str:
+    """What became of a model, in one line: how good it is, whether users get it, and why."""
+    quality = "" if release.bits_per_byte is None else f"{release.bits_per_byte:.3f} bits per byte, "
+    state = "champion" if release.is_champion else f"kept, not promoted ({release.decision})"
+    before = "" if release.is_new else "already published, "
+    return f"{quality}{before}{state}: {'; '.join([*release.reasons, release.note]).rstrip('; ')}"
+
+
+def table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
+    """A Markdown table."""
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def data_uri(picture: Path) -> str:
+    """A PNG file as a URI that carries it."""
+    return "data:image/png;base64," + base64.b64encode(picture.read_bytes()).decode("ascii")
+
+
+def _rows(report: Report) -> list[tuple[str, int | None]]:
+    return [("read", report.rows_in), ("passed on", report.rows_out), ("rejected", report.rows_rejected)]
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:,.4g}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {_shown(item)}" for key, item in list(value.items())[:_LIST_MOST]) or "none"
+    if isinstance(value, list | tuple):
+        more = f" and {len(value) - _LIST_MOST} more" if len(value) > _LIST_MOST else ""
+        return ", ".join(map(_shown, value[:_LIST_MOST])) + more or "none"
+    return str(value)

@@ -1,0 +1,110 @@
+"""Whereabouts: what changes the machine but not the result, from `ABCD_*` variables.
+
+Every state that is no output of a step lives under `.abcd/` in the workspace unless moved by its setting.
+"""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "ABCD_"
+
+
+class SettingsError(ValueError):
+    """An `ABCD_*` variable is not usable; the message names it, the value and what is allowed."""
+
+
+class WorkspaceError(RuntimeError):
+    """This folder is no workspace."""
+
+
+class Settings(BaseSettings):
+    """One field a variable: `registry` is `ABCD_REGISTRY`."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    workspace: Path = Field(default=Path(), description="root of the clone: where dvc.yaml is")
+    state: Path = Field(default=Path(".abcd"), description="state that is no output of a step")
+    runs: Path = Field(default=Path("runs"), description="logs, progress, checkpoints, measurements")
+    registry: str = Field(default="", description="where releases are; a folder or URL")
+    keys: Path = Field(default=Path(), description="private signing key")
+    cache: Path = Field(default=Path(), description="what makes steps incremental; never changes a result")
+    prefect_home: Path = Field(default=Path(), description="database and settings of the Prefect server")
+    dvc_cache: Path = Field(default=Path(), description="DVC's cache, may be shared by workspaces")
+    remote: str = Field(default="", description="DVC remote that publish pushes to")
+    source_root: Path = Field(default=Path(), description="where relative source paths start")
+    workers: int = Field(default=0, ge=0, le=4096, description="training workers; 0: one a core or GPU")
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="what workers train on")
+    ray_address: str = Field(default="", description="Ray cluster to join; empty: one on this machine")
+    checkpoint_steps: int = Field(default=100, ge=1, description="optimizer steps between checkpoints")
+    discover: bool = Field(default=False, description="look at the sources again instead of keeping the manifest")
+
+    @model_validator(mode="after")
+    def _place(self) -> Self:
+        """Make paths absolute; what is not set lives under `state`."""
+        root = self.workspace.resolve()
+        state = root / self.state
+        places: dict[str, Any] = {
+            "workspace": root,
+            "state": state,
+            "runs": root / self.runs,
+            "registry": _place_or_url(root, self.registry or state / "registry"),
+            "remote": _place_or_url(root, self.remote or state / "remote"),
+            "source_root": root / self.source_root,
+        }
+        for name, folder in [
+            ("keys", "keys"), ("cache", "cache"), ("prefect_home", "prefect"), ("dvc_cache", "dvc-cache"),
+        ]:  # fmt: skip
+            given: Path = getattr(self, name)
+            places[name] = root / given if given != Path() else state / folder
+        for name, value in places.items():
+            object.__setattr__(self, name, value)
+        return self
+
+    @cached_property
+    def artifacts(self) -> Path:
+        """Where steps' outputs are."""
+        return self.workspace / "artifacts"
+
+    @classmethod
+    def load(cls) -> Self:
+        """Settings of the workspace that the current folder is in.
+
+        Raises:
+            SettingsError: a variable has an impossible value.
+            WorkspaceError: no folder from here upwards is a git clone with `dvc.yaml`.
+        """
+        try:
+            settings = cls()
+        except ValidationError as error:
+            problems = "; ".join(
+                f"{PREFIX}{str(p['loc'][0]).upper()}: found {p['input']!r}; {p['msg'].lower()}" for p in error.errors()
+            )
+            raise SettingsError(problems) from None
+        if "workspace" in settings.model_fields_set:
+            here, candidates = settings.workspace, [settings.workspace]
+        else:
+            here = Path.cwd()
+            candidates = [here, *here.parents]
+        for folder in candidates:
+            if (folder / "dvc.yaml").is_file():
+                break
+        else:
+            raise WorkspaceError(
+                f"{here} is in no workspace: no dvc.yaml here or above; "
+                "change to a git clone of the project, or set ABCD_WORKSPACE to one"
+            )
+        if not (folder / ".git").exists():
+            raise WorkspaceError(
+                f"{folder} has dvc.yaml but is no git clone: DVC keeps versions beside git; "
+                "clone the project with git, or type `git init && git add . && git commit -m start` there"
+            )
+        return cls(workspace=folder)
+
+
+def _place_or_url(root: Path, given: str | Path) -> str:
+    """A URL as it is, a folder as an absolute path."""
+    return str(given) if "://" in str(given) else str(root / given)

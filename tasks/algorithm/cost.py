@@ -1,0 +1,122 @@
+"""Shape -> what it costs: parameters, floating-point operations a token, bytes of memory. Exact where it can be."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tasks.algorithm.shape import Shape
+from tasks.params import Train
+
+_FP32_BYTES = 4
+# As in cross_entropy.py and causal.py: rows of logits that exist at once, queries of a block of attention.
+_LOGITS_ROWS = 512
+_QUERY_BLOCK = 64
+
+
+class Memory(BaseModel):
+    """Bytes of a worker that trains in fp32, one micro-shard at a time: what it must hold at its fullest moment."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    weights: int
+    gradients: int = Field(description="of one micro-shard, and the partial sums of the binary tree")
+    optimizer: int = Field(description="one number a weight of a matrix (Muon), two a weight of the rest (AdamW)")
+    activations: int = Field(description="kept from forward for backward, of one micro-shard")
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.weights + self.gradients + self.optimizer + self.activations
+
+
+def total_parameters(shape: Shape) -> int:
+    """All weights, embedding and output head included, the balancing biases not: no gradient trains them."""
+    router = shape.n_moe_layers * shape.n_experts * shape.width
+    return 2 * shape.vocab_size * shape.width + _norm_weights(shape) + router + _muon_weights(shape)
+
+
+def active_parameters(shape: Shape) -> int:
+    """Weights that one token meets: all but the routed experts it does not choose.
+
+    Embedding and output head are counted, as DeepSeek counts the 37 billion of V3
+    (https://huggingface.co/deepseek-ai/DeepSeek-V3/blob/main/README_WEIGHTS.md).
+    """
+    return total_parameters(shape) - shape.n_moe_layers * (shape.n_experts - shape.top_k) * _expert_weights(shape)
+
+
+def flops_per_token(shape: Shape) -> int:
+    """Operations to train on one token of a full sequence, a multiplication and an addition counted as two.
+
+    6 a weight of each matrix it meets, 2 forward and 4 backward; the embedding is looked up, not multiplied. Attention
+    adds 6 a feature of key and value for each position a token sees, half a sequence on average, since it is causal
+    (PaLM, https://arxiv.org/abs/2204.02311, appendix B, counts the future too). Norms, softmax and routing are left
+    out, as there.
+    """
+    matrices = active_parameters(shape) - _norm_weights(shape) - shape.vocab_size * shape.width
+    # Position p sees p + 1 positions: (S + 1) / 2 on average.
+    attention = shape.n_layers * shape.n_heads * (shape.qk_head_dim + shape.v_head_dim) * (shape.sequence_length + 1)
+    return 6 * matrices + 3 * attention
+
+
+def memory(shape: Shape, training: Train) -> Memory:
+    """Predicted memory of one worker on a CPU, without that of the program itself."""
+    total, matrices = total_parameters(shape), _muon_weights(shape)
+    # A binary counter of partial sums holds one gradient a level of the tree.
+    held_gradients = training.micro_shards.bit_length()
+    tokens = training.batch_tokens // training.micro_shards
+    # The gradient of the output head is made in forward, from a chunk of logits and its softmax.
+    head = shape.vocab_size * (shape.width + 2 * _LOGITS_ROWS)
+    activations = tokens * _kept_a_token(shape) + head
+    return Memory(
+        weights=_FP32_BYTES * total,
+        gradients=_FP32_BYTES * total * held_gradients,
+        optimizer=_FP32_BYTES * (matrices + 2 * (total - matrices)),
+        activations=_FP32_BYTES * activations,
+    )
+
+
+def _kept_a_token(shape: Shape) -> int:
+    """Numbers that forward keeps for backward, a token: inputs of matrices and norms, attention's probabilities."""
+    heads = shape.n_heads
+    blocks = -(-shape.sequence_length // _QUERY_BLOCK)
+    seen = min(shape.sequence_length, _QUERY_BLOCK * (blocks + 1) // 2)
+    attention = (
+        2 * shape.width
+        + 2 * shape.q_lora_rank
+        + 2 * shape.kv_lora_rank
+        + shape.qk_rope_head_dim
+        + heads * (2 * shape.qk_head_dim + shape.qk_nope_head_dim + 2 * shape.v_head_dim)
+        + heads * seen
+    )
+    # SwiGLU keeps gate, up, the sigmoid and the product.
+    dense = 2 * shape.width + 4 * shape.dense_ffn_width
+    experts = 4 * (shape.top_k + shape.n_shared_experts) * shape.expert_ffn_width
+    moe = (2 + shape.top_k) * shape.width + experts + shape.n_experts
+    layers = shape.n_layers * attention + shape.n_dense_layers * dense + shape.n_moe_layers * moe
+    return layers + 3 * shape.width
+
+
+def _muon_weights(shape: Shape) -> int:
+    """Weights of the matrices inside layers, router left out."""
+    experts = shape.n_experts + shape.n_shared_experts
+    return (
+        shape.n_layers * _attention_weights(shape)
+        + shape.n_dense_layers * 3 * shape.width * shape.dense_ffn_width
+        + shape.n_moe_layers * experts * _expert_weights(shape)
+    )
+
+
+def _attention_weights(shape: Shape) -> int:
+    heads = shape.n_heads
+    return (
+        shape.width * (shape.q_lora_rank + shape.kv_lora_rank + shape.qk_rope_head_dim)
+        + shape.q_lora_rank * heads * shape.qk_head_dim
+        + shape.kv_lora_rank * heads * (shape.qk_nope_head_dim + shape.v_head_dim)
+        + heads * shape.v_head_dim * shape.width
+    )
+
+
+def _norm_weights(shape: Shape) -> int:
+    return shape.n_layers * (2 * shape.width + shape.q_lora_rank + shape.kv_lora_rank) + shape.width
+
+
+def _expert_weights(shape: Shape) -> int:
+    return 3 * shape.width * shape.expert_ffn_width

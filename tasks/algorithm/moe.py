@@ -1,0 +1,145 @@
+"""Residual stream -> feed-forward output: SwiGLU, alone in dense layers, as routed and shared experts in MoE layers.
+
+DeepSeek-V3 (https://arxiv.org/abs/2412.19437, section 2.1.2): sigmoid scores, group-limited choice with a balancing
+bias and no auxiliary loss. Dropless: every chosen expert sees every token that chose it.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tasks.algorithm.attention import Linear
+from tasks.algorithm.shape import Shape
+from tasks.algorithm.swiglu import swiglu
+
+# T tokens, D width, I hidden width of an expert, E experts, K chosen experts a token, P = T * K pairs, G groups.
+
+
+class FeedForward(nn.Module):
+    """SwiGLU (https://arxiv.org/abs/2002.05202): down(silu(gate(x)) * up(x))."""
+
+    def __init__(self, width: int, hidden_width: int) -> None:
+        super().__init__()
+        self.gate_up_proj = Linear(width, 2 * hidden_width)
+        self.down_proj = Linear(hidden_width, width)
+
+    def forward(self, x_TD: Tensor) -> Tensor:
+        """Output (T, D)."""
+        return self.down_proj(swiglu(self.gate_up_proj(x_TD)))
+
+
+class Router(nn.Module):
+    """Which experts a token uses, and how much of each."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.weight = nn.Parameter(torch.empty(shape.n_experts, shape.width))
+        self.register_buffer("e_score_correction_bias", torch.zeros(shape.n_experts))
+        self.e_score_correction_bias: Tensor
+
+    def forward(self, x_TD: Tensor) -> tuple[Tensor, Tensor]:
+        """Weights (T, K) and numbers (T, K) of the chosen experts."""
+        scores_TE = F.linear(x_TD.float(), self.weight.float()).sigmoid()
+        with torch.no_grad():
+            chosen_TK = self._choose(scores_TE)
+        weights_TK = scores_TE.gather(1, chosen_TK)
+        # The bias steers the choice alone; the weight of an expert is its score.
+        weights_TK = weights_TK / (weights_TK.sum(dim=-1, keepdim=True) + 1e-20)
+        return weights_TK * self.shape.routed_scaling_factor, chosen_TK
+
+    def _choose(self, scores_TE: Tensor) -> Tensor:
+        shape = self.shape
+        biased_TE = scores_TE + self.e_score_correction_bias
+        if shape.top_k_groups < shape.n_groups:
+            biased_TGE = biased_TE.unflatten(1, (shape.n_groups, -1))
+            groups_TG = biased_TGE.topk(2, dim=-1).values.sum(dim=-1)
+            best_TG = groups_TG.topk(shape.top_k_groups, dim=-1).indices
+            closed_TG = torch.ones_like(groups_TG, dtype=torch.bool).scatter_(1, best_TG, value=False)
+            biased_TE = biased_TGE.masked_fill(closed_TG.unsqueeze(-1), -torch.inf).flatten(1)
+        return biased_TE.topk(shape.top_k, dim=-1).indices
+
+
+class Experts(nn.Module):
+    """Routed experts, their weights stacked: gate and up (E, 2 I, D), down (E, D, I)."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        n_experts, width, hidden = shape.n_experts, shape.width, shape.expert_ffn_width
+        self.gate_up_proj = nn.Parameter(torch.empty(n_experts, 2 * hidden, width))
+        self.down_proj = nn.Parameter(torch.empty(n_experts, width, hidden))
+
+    def forward(self, x_TD: Tensor, weights_TK: Tensor, chosen_TK: Tensor, counts_E: Tensor) -> Tensor:
+        """Weighted sum (T, D) of the chosen experts; their loads are added to `counts_E`."""
+        pairs = Pairs(chosen_TK, len(counts_E))
+        counts_E += pairs.ends_E.diff(prepend=pairs.ends_E.new_zeros(1))
+        ends_E = pairs.ends_E.int()
+        x_PD = _Spread.apply(x_TD, pairs)
+        h_PF = F.grouped_mm(x_PD, self.gate_up_proj.transpose(1, 2), offs=ends_E)
+        h_PI = swiglu(h_PF, weights_TK.flatten().index_select(0, pairs.order_P))
+        return _Collect.apply(F.grouped_mm(h_PI, self.down_proj.transpose(1, 2), offs=ends_E), pairs)
+
+
+class MoE(nn.Module):
+    """Routed and shared experts."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.gate = Router(shape)
+        self.experts = Experts(shape)
+        # As DeepSeek-V3 stores them: all shared experts are one feed-forward as wide as their sum.
+        self.shared_experts = FeedForward(shape.width, shape.n_shared_experts * shape.expert_ffn_width)
+
+    def forward(self, x_TD: Tensor, counts_E: Tensor) -> Tensor:
+        """Output (T, D); the number of tokens of each routed expert is added to `counts_E`."""
+        weights_TK, chosen_TK = self.gate(x_TD)
+        return self.experts(x_TD, weights_TK, chosen_TK, counts_E) + self.shared_experts(x_TD)
+
+
+class Pairs:
+    """Pairs of a token and an expert that it chose, ordered by expert and, within one, by token."""
+
+    def __init__(self, chosen_TK: Tensor, n_experts: int) -> None:
+        top_k = chosen_TK.shape[1]
+        experts_P, self.order_P = chosen_TK.flatten().sort(stable=True)
+        self.token_P = self.order_P // top_k
+        places_P = torch.arange(len(self.order_P), device=chosen_TK.device)
+        self.place_TK = torch.empty_like(self.order_P).scatter_(0, self.order_P, places_P).view_as(chosen_TK)
+        numbers_E = torch.arange(n_experts, device=chosen_TK.device)
+        self.ends_E = torch.searchsorted(experts_P, numbers_E, right=True)
+
+    def spread(self, x_TD: Tensor) -> Tensor:
+        """Each token's row once for each of its pairs."""
+        return x_TD.index_select(0, self.token_P)
+
+    def collect(self, y_PD: Tensor) -> Tensor:
+        """Sum of the rows of each token's pairs, in the order of its choices."""
+        return F.embedding_bag(self.place_TK, y_PD, mode="sum")
+
+
+class _Spread(torch.autograd.Function):
+    """`Pairs.spread`. Its gradient is `collect`, and the other way round: reads, no index_add, always the same bits."""
+
+    @staticmethod
+    def forward(ctx: Any, x_TD: Tensor, pairs: Pairs) -> Tensor:
+        ctx.pairs = pairs
+        return pairs.spread(x_TD)
+
+    @staticmethod
+    def backward(ctx: Any, grad_PD: Tensor) -> tuple[Tensor, None]:
+        return ctx.pairs.collect(grad_PD), None
+
+
+class _Collect(torch.autograd.Function):
+    """`Pairs.collect`."""
+
+    @staticmethod
+    def forward(ctx: Any, y_PD: Tensor, pairs: Pairs) -> Tensor:
+        ctx.pairs = pairs
+        return pairs.collect(y_PD)
+
+    @staticmethod
+    def backward(ctx: Any, grad_TD: Tensor) -> tuple[Tensor, None]:
+        return ctx.pairs.spread(grad_TD), None

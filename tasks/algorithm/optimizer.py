@@ -1,0 +1,144 @@
+"""Gradients -> new weights: Muon for matrices, AdamW for embedding, head, router and norms; and the rate's schedule."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from tasks.algorithm.model import Model
+from tasks.params import Train
+
+# N matrices of a stack, R rows (outputs), C columns (inputs).
+
+# Quintic that takes singular values towards 1 in a few steps (Keller Jordan, https://kellerjordan.github.io/posts/muon/).
+_QUINTIC = (3.4445, -4.7750, 2.0315)
+_NEWTON_SCHULZ_STEPS = 5
+_MOMENTUM = 0.95
+_ADAMW_BETAS = (0.9, 0.95)
+_ADAMW_EPS = 1e-8
+# Not matrices in Muon's sense: their rows are looked up, or are classifiers of their own.
+_ADAMW_NAMES = ("embed_tokens.weight", "lm_head.weight", "mlp.gate.weight")
+# Matrices of this size together, with what is made of them, stay in the second cache of a CPU core.
+_CHUNK_BYTES = 1 << 19
+
+
+class Optimizer:
+    """Both optimizers as one; `step` takes the schedule's share of the peak rates."""
+
+    def __init__(self, model: Model, training: Train) -> None:
+        self._training = training
+        self._matrices: dict[str, nn.Parameter] = {}
+        self._others: dict[str, nn.Parameter] = {}
+        for name, weight in model.named_parameters():
+            is_matrix = weight.dim() >= 2 and not name.endswith(_ADAMW_NAMES)
+            (self._matrices if is_matrix else self._others)[name] = weight
+        self._momentum = {name: torch.zeros_like(weight) for name, weight in self._matrices.items()}
+        self._adamw = torch.optim.AdamW(
+            self._others.values(),
+            lr=training.adamw_learning_rate,
+            betas=_ADAMW_BETAS,
+            eps=_ADAMW_EPS,
+            weight_decay=0.0,
+        )
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for weight in [*self._matrices.values(), *self._others.values()]:
+            weight.grad = None
+
+    @torch.no_grad()
+    def step(self, lr_scale: float) -> None:
+        """One update with `lr_scale` times the peak rates."""
+        for name, weight in self._matrices.items():
+            self._step_matrix(name, weight, lr_scale * self._training.learning_rate)
+        for group in self._adamw.param_groups:
+            group["lr"] = lr_scale * self._training.adamw_learning_rate
+        self._adamw.step()
+
+    def _step_matrix(self, name: str, weight: nn.Parameter, rate: float) -> None:
+        """Muon with Nesterov momentum, and decoupled weight decay."""
+        if weight.grad is None:
+            return
+        momentum = self._momentum[name].lerp_(weight.grad, 1 - _MOMENTUM)
+        update_NRC = _as_stack(name, weight.grad.lerp(momentum, _MOMENTUM))
+        rows, columns = update_NRC.shape[1:]
+        # Keeps the change of a layer's output the same for every width (Jordan, as above).
+        scale = max(1.0, rows / columns) ** 0.5
+        weight.mul_(1 - rate * self._training.weight_decay)
+        weight.add_(orthogonalize(update_NRC).view_as(weight), alpha=-rate * scale)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """All that a resumed run needs, by name; tensors only."""
+        state = {f"muon.{name}": momentum for name, momentum in self._momentum.items()}
+        for name, weight in self._others.items():
+            state |= {f"adamw.{name}.{key}": value for key, value in self._adamw.state[weight].items()}
+        return state
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Go on from what `state_dict` gave.
+
+        Raises:
+            KeyError: a matrix of the model has no momentum in `state`.
+        """
+        for name, momentum in self._momentum.items():
+            momentum.copy_(state[f"muon.{name}"])
+        for name, weight in self._others.items():
+            prefix = f"adamw.{name}."
+            own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+            # AdamW counts its steps on the CPU.
+            self._adamw.state[weight] = {
+                key: value.clone() if key == "step" else value.to(weight.device, copy=True)
+                for key, value in own.items()
+            }
+
+
+def build_optimizer(model: Model, training: Train) -> Optimizer:
+    """Optimizer for all weights of a model."""
+    return Optimizer(model, training)
+
+
+def orthogonalize(matrices_NRC: Tensor) -> Tensor:
+    """About U V^T of each matrix U S V^T: in bf16 on a GPU, in fp32 and a cache full at a time on a CPU."""
+    if matrices_NRC.is_cuda:
+        return _newton_schulz(matrices_NRC.bfloat16()).to(matrices_NRC.dtype)
+    chunk = max(1, _CHUNK_BYTES // matrices_NRC[0].nbytes)
+    return torch.cat([_newton_schulz(part) for part in matrices_NRC.split(chunk)])
+
+
+def clip_gradients(weights: Iterable[nn.Parameter], limit: float) -> float:
+    """Scale gradients so that their global norm is at most `limit`; the norm before. Sums are in the weights' order."""
+    weights = [weight for weight in weights if weight.grad is not None]
+    norm = nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None])
+    nn.utils.clip_grads_with_norm_(weights, limit, norm)
+    return float(norm)
+
+
+def schedule(step: int, steps: int, training: Train) -> float:
+    """Share of the peak rate at step 0 <= step < steps: linear warm-up, constant, linear decay to nearly zero.
+
+    The trapezoid of https://arxiv.org/abs/2405.18392.
+    """
+    warmup, decay = round(steps * training.warmup_share), round(steps * training.decay_share)
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    if step >= steps - decay:
+        return (steps - step) / (decay + 1)
+    return 1.0
+
+
+def _newton_schulz(x: Tensor) -> Tensor:
+    a, b, c = _QUINTIC
+    tall = x.shape[-2] > x.shape[-1]
+    # The Gram matrix of the shorter side is the smaller one.
+    x = x.mT if tall else x
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    for _ in range(_NEWTON_SCHULZ_STEPS):
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.mT if tall else x
+
+
+def _as_stack(name: str, matrix: Tensor) -> Tensor:
+    """Matrices (N, R, C): stacked experts as they are, gate and up apart, a single matrix as a stack of one."""
+    stack = matrix if matrix.dim() == 3 else matrix.unsqueeze(0)
+    return stack.unflatten(1, (2, -1)).flatten(0, 1) if "gate_up_proj" in name else stack

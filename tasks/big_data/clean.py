@@ -1,0 +1,92 @@
+"""Documents become clean documents: one form of every character and line end; what a rule is against is dropped."""
+
+import logging
+import re
+import unicodedata
+from collections import Counter
+from pathlib import Path
+
+from infra.settings import Settings
+from tasks.big_data import documents
+from tasks.big_data.documents import Document, Drop, Keep
+from tasks.big_data.rules import RULES, reasons_against
+from tasks.big_data.sources import suffix_of
+from tasks.params import Clean, Params
+from tasks.report import Report, StepError
+
+logger = logging.getLogger(__name__)
+
+# What Unicode (section 5.8) takes as the end of a line; a form feed with the line end after it is one end.
+_LINE_ENDS = re.compile("\r\n|[\x0b\x0c]\n?|[\r\x85\u2028\u2029]")
+# C0 but tab and line feed, DEL, C1, and the byte order mark, which is none inside a text.
+_CONTROLS = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ufeff]")
+_LINE_TAILS = re.compile("[ \t]+$", re.MULTILINE)
+# Two spaces at the end of a Markdown line are a line break, and a Python string may hold any; what rows of a table
+# hold is not known. In these two they mean nothing.
+_TAILS_MEAN_NOTHING = (".txt", ".rst")
+_MOST = 0.5
+
+
+def run(params: Params, settings: Settings, out: Path) -> Report:
+    """Write the documents that no rule is against, and the others with every rule that is.
+
+    Raises:
+        StepError: every document was dropped.
+    """
+    counts: Counter[str] = Counter()
+
+    def judge_and_count(document: Document) -> Keep | Drop:
+        verdict = judge(document, params.clean)
+        counts["characters_in"] += len(document.text)
+        if isinstance(verdict, Keep):
+            counts["characters_out"] += len(verdict.text)
+            counts["documents_changed"] += verdict.text != document.text
+        return verdict
+
+    source = settings.artifacts / "ingest"
+    tally = documents.sift(source, out, lambda frame: documents.judge_rows(frame, judge_and_count))
+    rules = {reason: meaning(reason, params.clean) for reason in sorted(tally.reasons)}
+    _warn(tally, rules)
+    return tally.report("clean", {**counts, "rules": rules})
+
+
+def judge(document: Document, clean: Clean) -> Keep | Drop:
+    """The document's normal form, or every rule that is against it."""
+    text = normalise(document.text, suffix=suffix_of(document.uri))
+    reasons = reasons_against(text, clean)
+    return Drop(reasons) if reasons else Keep(text)
+
+
+def normalise(text: str, *, suffix: str) -> str:
+    """One form of a text: Unicode NFC, line feeds, no control characters, no blank lines around it.
+
+    Args:
+        text: any text.
+        suffix: of the file it came from, which says whether white space at the end of a line means something.
+    """
+    text = _CONTROLS.sub("", _LINE_ENDS.sub("\n", text))
+    if suffix in _TAILS_MEAN_NOTHING:
+        text = _LINE_TAILS.sub("", text)
+    end = "\n" if text.endswith("\n") else ""
+    text = text.lstrip("\n").rstrip(" \t\n")
+    return unicodedata.normalize("NFC", text + end) if text else ""
+
+
+def meaning(reason: str, clean: Clean) -> str:
+    """The value of `params.yaml` behind a reason."""
+    key = next(key for rule, key in RULES.items() if rule.__name__ == reason)
+    return f"clean.{key} = {getattr(clean, key)}"
+
+
+def _warn(tally: documents.Tally, rules: dict[str, str]) -> None:
+    """Say it when most documents go, fail when all do."""
+    limits = ", ".join(f"{reason} ({rules[reason]}) {count:,}" for reason, count in tally.reasons.most_common())
+    if not tally.rows_out:
+        raise StepError(
+            f"expected documents that pass the cleaning rules, found none: all {tally.rows_in:,} were dropped: "
+            f"{limits}; change these limits in params.yaml, or with --set, to fit the text"
+        )
+    if tally.rows_rejected > _MOST * tally.rows_in:
+        logger.warning(
+            "clean: %s of %s documents were dropped: %s", f"{tally.rows_rejected:,}", f"{tally.rows_in:,}", limits
+        )

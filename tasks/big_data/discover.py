@@ -1,0 +1,95 @@
+"""The outside world becomes a manifest: every source file's uri, size and SHA-256, and the release to beat.
+
+The world enters once: a manifest made for the same `discover` section is kept until `ABCD_DISCOVER=1` asks for a
+new look. A touched file changes nothing, because only bytes count.
+"""
+
+import hashlib
+import logging
+import platform
+import shutil
+from pathlib import Path
+from typing import Any
+
+from infra.settings import Settings
+from tasks.big_data.look import Found, look
+from tasks.big_data.manifest import MANIFEST, write_manifest
+from tasks.big_data.sources import Digests
+from tasks.params import STDLIB_URI, Params
+from tasks.report import Report, StepError, write_json
+
+logger = logging.getLogger(__name__)
+
+BASE, CHAMPION = "base.json", "champion.json"
+
+
+def run(params: Params, settings: Settings, out: Path) -> Report:
+    """Write `sources.jsonl`, `base.json` and `champion.json`, or keep the ones there are.
+
+    Raises:
+        StepError: a source is missing, is empty, or has nothing that can be read.
+    """
+    before = settings.artifacts / "discover"
+    kept = None if settings.discover else _kept(before, params)
+    if kept:
+        for name in (MANIFEST, BASE, CHAMPION):
+            shutil.copyfile(before / name, out / name)
+        logger.info("discover: kept the manifest of %d files; `abcd discover` looks again", kept.facts["files"])
+        return kept
+    digests = Digests(settings)
+    found = look(params.discover.sources, settings, digests)
+    digests.save()
+    champion = _champion(params, settings)
+    write_manifest(out, found.files.values())
+    write_json(out / BASE, {})
+    write_json(out / CHAMPION, champion)
+    facts = _facts(found, params, champion)
+    summary = f"{facts['files']:,} source files, {facts['bytes'] / 1e6:.1f} MB"
+    return Report(step="discover", summary=summary, facts=facts)
+
+
+def _kept(folder: Path, params: Params) -> Report | None:
+    """Report of the manifest that is there, if it is whole and was made for the same question."""
+    try:
+        report = Report.read(folder)
+    except (OSError, ValueError):
+        return None
+    whole = all((folder / name).is_file() for name in (MANIFEST, BASE, CHAMPION))
+    return report if whole and report.facts.get("params_digest") == _digest(params) else None
+
+
+def _digest(params: Params) -> str:
+    return hashlib.sha256(params.discover.model_dump_json().encode()).hexdigest()
+
+
+def _champion(params: Params, settings: Settings) -> dict[str, Any]:
+    """The release to beat, pinned; {} if there is none yet."""
+    # Here, because only a new look at the world needs the registry.
+    from infra import releases
+    from infra.storage import StorageError
+
+    try:
+        return releases.champion(settings, params.model_name)
+    except StorageError as error:
+        raise StepError(f"the release to beat cannot be read: {error}") from error
+
+
+def _facts(found: Found, params: Params, champion: dict[str, Any]) -> dict[str, Any]:
+    sources: dict[str, dict[str, int]] = {source: {"files": 0, "bytes": 0} for source in params.discover.sources}
+    for file in found.files.values():
+        sources[file.source]["files"] += 1
+        sources[file.source]["bytes"] += file.size
+    facts = {
+        "model_name": params.model_name,
+        "params_digest": _digest(params),
+        "files": len(found.files),
+        "bytes": sum(file.size for file in found.files.values()),
+        "sources": sources,
+        "named_twice": found.named_twice,
+        "ignored": dict(sorted(found.ignored.items())),
+        "ignored_examples": found.ignored_examples,
+        "skipped_folders": dict(sorted(found.skipped_folders.items())),
+        "unreadable": found.unreadable,
+        "champion": champion.get("version"),
+    }
+    return facts | ({"python": platform.python_version()} if STDLIB_URI in sources else {})

@@ -1,0 +1,143 @@
+"""Source files become documents: exactly the manifest's bytes are read, decoded and parted into rows.
+
+What a file yields is remembered by the digest of its bytes, so that unchanged files are never read twice; the
+memory (`settings.cache / "ingest"`) never changes an output.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from data_contracts.records import SourceFile
+from infra.settings import Settings
+from tasks.big_data import documents
+from tasks.big_data.manifest import read_manifest
+from tasks.big_data.memory import Memory
+from tasks.big_data.readers import NoTextColumnError, Row, read_rows
+from tasks.big_data.sources import Digests, group_of, kind_of, place_of
+from tasks.params import STDLIB_URI, Ingest, Params
+from tasks.progress import Progress
+from tasks.report import Report, StepError
+
+_CHANGED = "look again with `abcd discover`, or restore what was read then with `dvc pull`"
+# SPDX identifiers of sources that we know; what params.yaml says comes first.
+_LICENCES = {STDLIB_URI: "PSF-2.0"}
+_UNREADABLE_NAMED = 20
+
+
+def run(params: Params, settings: Settings, out: Path) -> Report:
+    """Write the document table and the rows that are none, with reasons.
+
+    Raises:
+        StepError: a source is gone or changed, none of its rows has the text column, or nothing could be read.
+    """
+    files = read_manifest(settings.artifacts / "discover")
+    digests, table = Digests(settings), Table(params.ingest)
+    memory = Memory(settings.cache / "ingest", {_key(file, params.ingest) for file in files})
+    progress = settings.runs / "progress" / "ingest.json"
+    with Progress("ingest", total=len(files), unit="sources", file=progress) as shown:
+        for file in shown.over(files):
+            table.add(file, _rows_of(file, params.ingest, settings, digests, memory))
+    digests.save()
+    memory.save()
+    tally = documents.write_all(out, table.accepted(), table.rejected())
+    if not tally.rows_out:
+        first = next(iter(tally.examples.values()), [""])[0]
+        raise StepError(
+            f"expected text in {len(files)} sources, found none that can be read: {tally.in_words()}; "
+            f"the first is {first}; name other sources in params.yaml (discover.sources) or repair these"
+        )
+    return tally.report("ingest", {"sources": len(files), **table.facts()})
+
+
+def _rows_of(file: SourceFile, ingest: Ingest, settings: Settings, digests: Digests, memory: Memory) -> list[Row]:
+    """Rows of one source, from memory where its bytes were read before."""
+    key, path = _key(file, ingest), place_of(file.uri, settings)
+    known = memory.rows(key)
+    try:
+        if known is not None:
+            _check(file, *digests.of(path))
+            return known
+        data, digest = digests.read(path)
+    except OSError as error:
+        raise StepError(f"{file.uri}: changed since discover: {path}: {error.strerror}; {_CHANGED}") from None
+    _check(file, digest, len(data))
+    suffix, compression = _kind(file)
+    try:
+        rows = read_rows(data, suffix=suffix, compression=compression, text_column=ingest.text_column)
+    except NoTextColumnError as error:
+        raise StepError(
+            f"{file.uri}: expected a column {ingest.text_column!r} with the text, found none in any row; "
+            f"columns that hold text: {', '.join(error.columns) or 'none'}; "
+            "set ingest.text_column in params.yaml, or --text-column"
+        ) from None
+    memory.keep(key, rows)
+    return rows
+
+
+def _key(file: SourceFile, ingest: Ingest) -> str:
+    return Memory.key(file.sha256, *_kind(file), ingest.text_column)
+
+
+def _kind(file: SourceFile) -> tuple[str, str]:
+    return kind_of(file.uri) or ("", "")
+
+
+def _check(file: SourceFile, digest: str, size: int) -> None:
+    if (digest, size) != (file.sha256, file.size):
+        raise StepError(
+            f"{file.uri}: changed since discover: expected {file.size} bytes with SHA-256 {file.sha256[:12]}…, "
+            f"found {size} bytes with {digest[:12]}…; {_CHANGED}"
+        )
+
+
+class Table:
+    """Rows of all sources as documents."""
+
+    def __init__(self, ingest: Ingest) -> None:
+        self._licence = ingest.licence
+        self._accepted: list[documents.Document] = []
+        self._rejected: list[tuple[Any, ...]] = []
+        self._sources: dict[str, Counter[str]] = {}
+        self._encodings: Counter[str] = Counter()
+        self._unreadable: dict[str, str] = {}
+
+    def add(self, file: SourceFile, rows: Iterable[Row]) -> None:
+        """Add one source's rows."""
+        counts = self._sources.setdefault(file.source, Counter(documents=0, rejected=0, characters=0))
+        licence = self._licence if self._licence != "unknown" else _LICENCES.get(file.source, self._licence)
+        group = group_of(file.uri, file.source)
+        for row in rows:
+            uri = file.uri if row.row is None else f"{file.uri}#{row.row}"
+            document = documents.Document(
+                documents.document_id(uri), uri, file.source, uri if group == file.uri else group, licence,
+                row.text, documents.digest_of(row.text),
+            )  # fmt: skip
+            if row.reason is None:
+                self._accepted.append(document)
+                self._encodings[row.encoding] += 1
+                counts.update(documents=1, characters=len(row.text))
+                continue
+            self._rejected.append((*document, [row.reason]))
+            counts["rejected"] += 1
+            if row.row is None and len(self._unreadable) < _UNREADABLE_NAMED:
+                self._unreadable[uri] = row.reason
+
+    def accepted(self) -> pl.DataFrame:
+        """Documents."""
+        return pl.DataFrame(self._accepted, schema=documents.SCHEMA, orient="row")
+
+    def rejected(self) -> pl.DataFrame:
+        """Rows and files that are no documents, with reasons."""
+        return pl.DataFrame(self._rejected, schema=documents.REJECTED_SCHEMA, orient="row")
+
+    def facts(self) -> dict[str, Any]:
+        """Counts a source and an encoding; the first sources that could not be read."""
+        return {
+            "sources_read": {source: dict(counts) for source, counts in self._sources.items()},
+            "encodings": dict(sorted(self._encodings.items())),
+            "unreadable": self._unreadable,
+        }

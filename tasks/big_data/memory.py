@@ -1,0 +1,64 @@
+"""What ingest remembers: rows by the digest of all that they were made from; it saves reading, it changes nothing."""
+
+import hashlib
+import logging
+import os
+from itertools import groupby
+from pathlib import Path
+
+import polars as pl
+
+from tasks.big_data.documents import write_table
+from tasks.big_data.readers import Row, reader_version
+from tasks.big_data.sources import ROW_SUFFIXES
+
+logger = logging.getLogger(__name__)
+
+_SCHEMA = pl.Schema(
+    {"key": pl.String(), "row": pl.Int64(), "text": pl.String(), "encoding": pl.String(), "reason": pl.String()}
+)
+
+
+class Memory:
+    """Rows by key; each run adds one file with what it read for the first time."""
+
+    def __init__(self, folder: Path, keys: set[str]) -> None:
+        """Load what is remembered under `keys`; a file that cannot be read is removed and said."""
+        self._folder = folder
+        self._known: dict[str, list[Row]] = {}
+        self._fresh: dict[str, list[Row]] = {}
+        for path in sorted(folder.glob("*.parquet")):
+            try:
+                self._load(pl.read_parquet(path, glob=False, schema=_SCHEMA), keys)
+            except (pl.exceptions.PolarsError, OSError) as error:
+                logger.warning("%s is not readable (%s); its sources are read again", path, error)
+                path.unlink(missing_ok=True)
+
+    @staticmethod
+    def key(sha256: str, suffix: str, compression: str, text_column: str) -> str:
+        """Name of all that a source's rows depend on."""
+        column = text_column if suffix in ROW_SUFFIXES else ""
+        return hashlib.sha256("\0".join((sha256, suffix, compression, column, reader_version())).encode()).hexdigest()
+
+    def rows(self, key: str) -> list[Row] | None:
+        """Rows that are remembered, None if there are none."""
+        return self._known.get(key) or self._fresh.get(key)
+
+    def keep(self, key: str, rows: list[Row]) -> None:
+        """Remember rows."""
+        self._fresh[key] = rows
+
+    def save(self) -> None:
+        """Write what is new, under a name that says what it holds."""
+        if not self._fresh:
+            return
+        name = hashlib.sha256("".join(sorted(self._fresh)).encode()).hexdigest()[:32]
+        rows = [(key, *row) for key in sorted(self._fresh) for row in self._fresh[key]]
+        fresh = self._folder / f".{name}.{os.getpid()}"
+        write_table(fresh, pl.DataFrame(rows, schema=_SCHEMA, orient="row"))
+        fresh.replace(self._folder / f"{name}.parquet")
+
+    def _load(self, frame: pl.DataFrame, keys: set[str]) -> None:
+        wanted = frame.filter(pl.col("key").is_in(list(keys)))
+        for key, rows in groupby(wanted.iter_rows(), key=lambda row: row[0]):
+            self._known[key] = [Row(*row[1:]) for row in rows]

@@ -1,0 +1,97 @@
+"""Documents become documents that keep their contract: the gate through which data comes to training, or does not.
+
+Rows that break a row rule are kept in `rejected/` with every rule they broke. If too many do, or the table as a
+whole breaks a rule, the step fails and what it had found stays under `settings.runs / "rejected" / "validate"`.
+"""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+
+from data_contracts.contract import DOCUMENTS, Contract
+from data_contracts.odcs import ContractError
+from infra.settings import Settings
+from tasks.big_data import documents
+from tasks.big_data.documents import BUCKETS, Sifted, Tally
+from tasks.params import Params
+from tasks.report import Report, StepError
+
+_EXAMPLES = 3
+_SHOWN_CHARACTERS = 60
+
+
+def run(params: Params, settings: Settings, out: Path) -> Report:
+    """Write the rows that keep the contract, the ones that do not, and Data Docs.
+
+    Raises:
+        StepError: the contract cannot be run, more rows break it than it allows, or the table as a whole does.
+    """
+    source, kept_in = settings.artifacts / "dedup", settings.runs / "rejected" / "validate"
+    try:
+        contract = Contract.read(DOCUMENTS)
+        tally = part_table(source, out, contract)
+        if tally.rows_rejected > contract.max_rejected_share * tally.rows_in:
+            raise StepError(_too_many(contract, tally, documents.read_rejected(out), _keep(out, kept_in)))
+        # Here, because Great Expectations takes seconds to import.
+        from data_contracts.expectations import columns_of, run_expectations
+
+        failures = run_expectations(contract, documents.read(out, columns_of(contract)), out / "data_docs")
+    except ContractError as error:
+        raise StepError(f"the contract on documents cannot be run: {error}") from error
+    if failures:
+        lines = "; ".join(
+            f"rule {failure.rule}: expected {failure.expected}, found {failure.found}"
+            + (f", such as {', '.join(failure.examples)}" if failure.examples else "")
+            for failure in failures
+        )
+        raise StepError(
+            f"the accepted {tally.rows_out:,} rows break the contract {contract.title}: {lines}; rejected rows and "
+            f"Data Docs are kept in {_keep(out, kept_in)}; mend the sources, or the limit in {DOCUMENTS.name}"
+        )
+    rules = len(contract.row_rules) + len(contract.table_rules)
+    return tally.report(
+        "validate",
+        {"contract": contract.title, "rules": rules, "max_rejected_share": contract.max_rejected_share},
+    )
+
+
+def part_table(source: Path, out: Path, contract: Contract) -> Tally:
+    """Part all buckets by the row rules; whether a value came before is known from the whole table."""
+    repeats = contract.repeats(documents.read(source, contract.unique_columns))
+    heights = (documents.read_bucket(source, bucket, ["id"]).height for bucket in BUCKETS)
+    parts = _slices(repeats, heights)
+    return documents.sift(source, out, lambda frame: Sifted(*contract.judge(frame, next(parts))))
+
+
+def _slices(frame: pl.DataFrame, heights: Iterator[int]) -> Iterator[pl.DataFrame]:
+    offset = 0
+    for height in heights:
+        yield frame.slice(offset, height)
+        offset += height
+
+
+def _keep(out: Path, kept_in: Path) -> Path:
+    """Copy of the rejected rows and Data Docs that outlives the step's output; the last failure's only."""
+    shutil.rmtree(kept_in, ignore_errors=True)
+    for name in (documents.REJECTED, "data_docs"):
+        if (out / name).is_dir():
+            shutil.copytree(out / name, kept_in / name)
+    return kept_in
+
+
+def _too_many(contract: Contract, tally: Tally, rejected: pl.DataFrame, kept_in: Path) -> str:
+    """What is wrong, how often, where to see it, three rows that show it."""
+    shown = [
+        f"{uri} ({', '.join(reasons)}): {text[:_SHOWN_CHARACTERS]!r}"
+        for uri, reasons, text in rejected.select("uri", "reasons", pl.col("text").fill_null(""))
+        .head(_EXAMPLES)
+        .iter_rows()
+    ]
+    return (
+        f"{tally.rows_rejected:,} of {tally.rows_in:,} rows ({tally.rows_rejected / tally.rows_in:.1%}) break the "
+        f"contract {contract.title}, which allows {contract.max_rejected_share:.1%}: rows by rule: {tally.in_words()}; "
+        f"for example {'; '.join(shown)}; all rejected rows are kept in {kept_in}; mend the sources or params.yaml, "
+        f"or the limits in {DOCUMENTS.name} if they are wrong"
+    )

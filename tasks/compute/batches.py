@@ -1,0 +1,99 @@
+"""Token stream -> batches: which windows of the stream a step trains on, a function of seed and step number alone."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.report import StepError
+
+# N tokens of the stream, S tokens of a sequence, B sequences of a batch, M micro-shards, W workers.
+Tokens = NDArray[np.int64]
+_SCAN_TOKENS = 1 << 24
+
+
+def open_stream(path: Path) -> NDArray[np.unsignedinteger]:
+    """Token stream (N,) of `pack`, mapped into memory, not read.
+
+    Raises:
+        StepError: the file is missing or no flat stream of unsigned numbers.
+    """
+    try:
+        stream = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise StepError(f"{path} is no token stream: {error}; run `python -m tasks pack`") from None
+    if stream.ndim != 1 or stream.dtype.kind != "u":
+        raise StepError(
+            f"{path}: expected a flat stream of unsigned token ids, found {stream.dtype} {stream.shape}; "
+            "run `python -m tasks pack`"
+        )
+    return stream
+
+
+def check_stream(stream: NDArray[np.unsignedinteger], *, vocab_size: int, batch_tokens: int) -> None:
+    """See that a model of this vocabulary can train on the stream.
+
+    Raises:
+        StepError: too few tokens for one batch, or tokens that the model does not know.
+    """
+    if len(stream) <= batch_tokens:
+        raise StepError(
+            f"the training data has {len(stream):,} tokens, one batch needs {batch_tokens + 1:,}; "
+            "add text to discover.sources, or lower train.batch_tokens in params.yaml "
+            "(a multiple of blueprint.sequence_length x train.micro_shards)"
+        )
+    highest = max(int(stream[i : i + _SCAN_TOKENS].max()) for i in range(0, len(stream), _SCAN_TOKENS))
+    if highest >= vocab_size:
+        raise StepError(
+            f"the training data has token {highest}, the blueprint knows tokens 0 to {vocab_size - 1}; "
+            "blueprint and data do not fit: run `dvc repro`, so that both are made with the same tokenizer.vocab_size"
+        )
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Batches of windows, without a state: an epoch is a permutation of windows that lie side by side.
+
+    Where the first window starts differs from epoch to epoch, so that windows cut the text at other places.
+    """
+
+    stream: NDArray[np.unsignedinteger]
+    sequence_length: int
+    batch_sequences: int
+    seed: int
+    _orders: dict[int, NDArray[np.int64]] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def windows(self) -> int:
+        """Windows of an epoch; one less than fit, so that the first may start anywhere in one window's length."""
+        return max(1, (len(self.stream) - 1) // self.sequence_length - 1)
+
+    def offsets(self, step: int) -> NDArray[np.int64]:
+        """Where the batch's windows (B,) start in the stream."""
+        numbers_B = step * self.batch_sequences + np.arange(self.batch_sequences)
+        epochs_B, places_B = np.divmod(numbers_B, self.windows)
+        return np.concatenate([self._epoch(e)[places_B[epochs_B == e]] for e in np.unique(epochs_B).tolist()])
+
+    def shards(self, step: int, micro_shards: int, *, rank: int, workers: int) -> list[tuple[Tokens, Tokens]]:
+        """Inputs and targets (B / M, S) of each of a worker's micro-shards: its contiguous part of the batch.
+
+        Targets are inputs moved by one token. `workers` divides `micro_shards`, which divides the batch.
+        """
+        parts = np.split(self.offsets(step), micro_shards)
+        each = micro_shards // workers
+        mine = parts[rank * each : (rank + 1) * each]
+        window = np.arange(self.sequence_length + 1)
+        tokens = [self.stream[offsets[:, None] + window].astype(np.int64) for offsets in mine]
+        return [(rows[:, :-1], rows[:, 1:]) for rows in tokens]
+
+    def _epoch(self, epoch: int) -> NDArray[np.int64]:
+        if epoch not in self._orders:
+            generator = np.random.Generator(np.random.PCG64([self.seed, epoch]))
+            slack = len(self.stream) - 1 - self.windows * self.sequence_length
+            start = generator.integers(slack, endpoint=True)
+            order = start + generator.permutation(self.windows) * self.sequence_length
+            for past in [known for known in self._orders if known < epoch - 1]:
+                del self._orders[past]
+            self._orders[epoch] = order
+        return self._orders[epoch]

@@ -1,0 +1,199 @@
+"""Blueprint and batches -> a trained model: the optimizer steps of one worker, the same for any number of them."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from tasks.algorithm.blueprint import Blueprint
+from tasks.algorithm.model import Model
+from tasks.algorithm.optimizer import build_optimizer, clip_gradients, schedule
+from tasks.compute import checkpoint
+from tasks.compute.batches import Batches
+from tasks.compute.cluster import Device
+from tasks.compute.meter import Meter, total
+from tasks.compute.tree import GradientTree
+from tasks.report import StepError
+
+logger = logging.getLogger(__name__)
+
+# L MoE layers, E experts.
+_LOADS_RECORDED = 100
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which worker this is."""
+
+    rank: int = 0
+    workers: int = 1
+    device: Device = "cpu"
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """Where and how often a run is saved."""
+
+    folder: Path
+    every_steps: int
+
+
+@dataclass
+class Run:
+    """A training run between two optimizer steps."""
+
+    blueprint: Blueprint
+    batches: Batches
+    place: Place = field(default_factory=Place)
+
+    def __post_init__(self) -> None:
+        training = self.blueprint.training
+        self.step = 0
+        # One line a step, the same for any number of workers.
+        self.curve: list[dict[str, Any]] = []
+        self.model = Model(self.blueprint.shape).to(self.place.device)
+        self.model.init_weights(training.seed)
+        torch.manual_seed(training.seed)
+        self._optimizer = build_optimizer(self.model, training)
+        self._tree = GradientTree(self.model.parameters(), extra=1)
+        self._load_LE = torch.zeros_like(self.model.expert_counts_LE)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens trained so far."""
+        return self.step * self.blueprint.training.batch_tokens
+
+    def advance(self) -> None:
+        """One optimizer step.
+
+        Raises:
+            StepError: the loss is no number any more.
+        """
+        training = self.blueprint.training
+        loss = self._gradients()
+        norm = clip_gradients(self.model.parameters(), training.gradient_clip)
+        scale = schedule(self.step, self.blueprint.steps, training)
+        self._optimizer.step(scale)
+        counts_LE = total(self.model.take_expert_counts())
+        self.model.balance(counts_LE, training.balance_rate)
+        self._load_LE += counts_LE
+        self.step += 1
+        line: dict[str, Any] = {
+            "step": self.step,
+            "tokens": self.tokens,
+            "loss": loss,
+            "learning_rate": scale * training.learning_rate,
+            "gradient_norm": norm,
+        }
+        if self._records_load():
+            line["expert_load"] = self._take_load()
+        self.curve.append(line)
+
+    def _gradients(self) -> float:
+        """Mean gradient of the batch, in the weights' `grad`; its mean loss in nats a token."""
+        training = self.blueprint.training
+        shards = self.batches.shards(self.step, training.micro_shards, rank=self.place.rank, workers=self.place.workers)
+        for inputs, targets in shards:
+            extra = self._tree.start()
+            tokens_BS, targets_BS = (torch.from_numpy(part).to(self.place.device) for part in (inputs, targets))
+            loss = self.model.loss(tokens_BS, targets_BS)
+            loss.backward()
+            extra += loss.detach()
+            self._tree.finish()
+        flat = self._tree.total()
+        flat /= training.batch_tokens
+        loss_now = float(flat[-1])
+        if not torch.isfinite(flat[-1]):
+            raise StepError(
+                f"the loss of step {self.step + 1} is {loss_now}: training diverged; lower train.learning_rate and "
+                "train.adamw_learning_rate, or train.gradient_clip, in params.yaml"
+            )
+        return loss_now
+
+    def _records_load(self) -> bool:
+        steps = self.blueprint.steps
+        return self.step % max(1, steps // _LOADS_RECORDED) == 0 or self.step == steps
+
+    def _take_load(self) -> list[list[float]]:
+        """Share of each layer's tokens that went to each expert since the last time; counting starts anew."""
+        shares_LE = self._load_LE.double() / self._load_LE.sum(dim=1, keepdim=True).clamp(min=1)
+        self._load_LE.zero_()
+        return [[round(share, 6) for share in shares_E] for shares_E in shares_LE.tolist()]
+
+    def state(self, meter: Meter) -> dict[str, Any]:
+        """All that `resume` needs; the same on all workers but for what the meter says."""
+        return {
+            "weights": self.model.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "load": self._load_LE,
+            "random": checkpoint.random_state(),
+            "curve": self.curve,
+            "spent": meter.spent(),
+        }
+
+    def resume(self, step: int, state: dict[str, Any]) -> None:
+        """Go on after `step`, as if it had never stopped."""
+        self.step, self.curve = step, state["curve"]
+        self.model.load_state_dict(state["weights"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._load_LE.copy_(state["load"])
+        checkpoint.set_random_state(state["random"])
+
+
+def train(run: Run, checkpoints: Checkpoints, watch: Callable[[Run, Meter], None]) -> Meter:
+    """Bring a run from its newest checkpoint, if there is one, to its last optimizer step.
+
+    Args:
+        run: a fresh run; all workers call this together.
+        checkpoints: rank 0 writes them, all read them.
+        watch: called after each step.
+    """
+    with _one_thread(run.place.device):
+        found = checkpoint.load_newest(checkpoints.folder, device=run.place.device)
+        _agree(found[0] if found else 0, run.place)
+        if found:
+            run.resume(*found)
+            if run.place.rank == 0:
+                logger.info("continuing after step %d, from %s", run.step, checkpoints.folder)
+        spent = found[1]["spent"] if found else None
+        meter = Meter(device=run.place.device, flops_per_token=run.blueprint.flops_per_token, before=spent)
+        while run.step < run.blueprint.steps:
+            run.advance()
+            meter.add(run.blueprint.training.batch_tokens)
+            watch(run, meter)
+            is_due = run.step % checkpoints.every_steps == 0 and run.step < run.blueprint.steps
+            if is_due and run.place.rank == 0:
+                checkpoint.save(checkpoints.folder, run.step, run.state(meter))
+    return meter
+
+
+def _agree(step: int, place: Place) -> None:
+    """See that all workers found the same checkpoint: a shared folder may show it to some of them later.
+
+    Raises:
+        RuntimeError: they did not; starting again may help.
+    """
+    if place.workers == 1:
+        return
+    steps = [torch.zeros(1, dtype=torch.int64, device=place.device) for _ in range(place.workers)]
+    dist.all_gather(steps, torch.tensor([step], device=place.device))
+    found = sorted({int(each) for each in steps})
+    if len(found) > 1:
+        raise RuntimeError(f"workers found checkpoints of different steps: {found}; is their folder shared by all?")
+
+
+@contextmanager
+def _one_thread(device: str) -> Iterator[None]:
+    """One torch thread on a CPU: more do not pay in a small model, and the number of threads changes the bits."""
+    before = torch.get_num_threads()
+    if device == "cpu":
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

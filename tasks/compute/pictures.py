@@ -1,0 +1,121 @@
+"""Curves, expert loads and bits per byte -> PNG files, the same bytes for the same numbers."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+_BLUE, _ORANGE, _GREEN, _GREY, _INK = "#2563eb", "#ea580c", "#16a34a", "#94a3b8", "#1e293b"
+_DOTS_PER_INCH = 130
+
+
+def draw_training(curve: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Loss, learning rate and gradient norm, and expert load, over trained tokens."""
+    figure, (loss, rate, load) = _canvas("Training", columns=3)
+    tokens = [line["tokens"] / 1e6 for line in curve]
+    losses = [line["loss"] for line in curve]
+    loss.plot(tokens, losses, color=_BLUE, alpha=0.25, linewidth=1)
+    loss.plot(tokens, _smooth(losses), color=_BLUE, linewidth=2)
+    _name(loss, f"Loss, ends at {_smooth(losses)[-1]:.3f}", x="million tokens", y="nats a token")
+    rate.plot(tokens, [line["learning_rate"] for line in curve], color=_ORANGE, linewidth=2)
+    _name(rate, "Learning rate and gradient norm", x="million tokens", y="learning rate", colour=_ORANGE)
+    norm = rate.twinx()
+    norm.plot(tokens, [line["gradient_norm"] for line in curve], color=_GREY, alpha=0.6, linewidth=1)
+    norm.set_ylim(bottom=0)
+    _name(norm, "", x="", y="gradient norm", colour=_GREY)
+    norm.spines[["top", "left"]].set_visible(False)
+    _draw_balance(load, [line for line in curve if line.get("expert_load")])
+    _save(figure, path)
+
+
+def _draw_balance(axes: Axes, curve: Sequence[Mapping[str, Any]]) -> None:
+    """Busiest and idlest expert of each layer, in multiples of an even share."""
+    _name(axes, "Busiest and idlest expert", x="million tokens", y="load, 1 is even")
+    if not curve:
+        axes.text(0.5, 0.5, "no layer with experts", ha="center", transform=axes.transAxes, color=_GREY)
+        return
+    tokens = [line["tokens"] / 1e6 for line in curve]
+    for layer in range(len(curve[0]["expert_load"])):
+        loads = [line["expert_load"][layer] for line in curve]
+        colour = _layer_colour(layer, len(curve[0]["expert_load"]))
+        even = len(loads[0])
+        high, low = [max(load) * even for load in loads], [min(load) * even for load in loads]
+        axes.plot(tokens, high, color=colour, linewidth=1.5, label=f"MoE layer {layer + 1}")
+        axes.plot(tokens, low, color=colour, linewidth=1.5)
+    axes.axhline(1, color=_INK, linewidth=0.8, linestyle=":")
+    axes.set_ylim(bottom=0)
+    if len(curve[0]["expert_load"]) <= 6:
+        axes.legend(frameon=False, fontsize=8)
+
+
+def draw_evaluation(
+    bits_per_byte: Sequence[float],
+    marks: Mapping[str, float],
+    expert_load: Sequence[Sequence[float]],
+    path: Path,
+) -> None:
+    """Held-out documents by bits per byte with marks of other models, and each expert's load in each layer.
+
+    Args:
+        bits_per_byte: one a document.
+        marks: name -> overall bits per byte, ours first.
+        expert_load: share of each expert, one row a layer.
+        path: where the picture goes.
+    """
+    figure, (documents, load) = _canvas("Evaluation on held-out documents", columns=2)
+    documents.hist(bits_per_byte, bins=min(40, max(8, len(bits_per_byte) // 4)), color=_BLUE, alpha=0.35)
+    for (name, value), colour in zip(marks.items(), [_BLUE, _ORANGE, _GREEN, _GREY], strict=False):
+        documents.axvline(value, color=colour, linewidth=2, label=f"{name} {value:.3f}")
+    title = f"{len(bits_per_byte)} documents; lines are all bytes together"
+    _name(documents, title, x="bits per byte, less is better", y="documents")
+    documents.legend(frameon=False, fontsize=8)
+    _name(load, "Load of each expert, 1 is even", x="expert", y="MoE layer")
+    if expert_load:
+        rows = [[share * len(shares) for share in shares] for shares in expert_load]
+        image = load.imshow(rows, aspect="auto", cmap="RdBu_r", vmin=0, vmax=2)
+        load.grid(visible=False)
+        load.set_yticks(range(len(rows)), [str(i + 1) for i in range(len(rows))])
+        figure.colorbar(image, ax=load, shrink=0.8)
+    _save(figure, path)
+
+
+def _canvas(title: str, *, columns: int) -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=(4.6 * columns, 3.8), dpi=_DOTS_PER_INCH, layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title, color=_INK, fontsize=14, fontweight="bold", x=0.01, ha="left")
+    axes = list(figure.subplots(1, columns))
+    for each in axes:
+        each.spines[["top", "right"]].set_visible(False)
+        each.grid(visible=True, color=_GREY, alpha=0.2)
+        each.tick_params(labelsize=8, colors=_INK)
+    return figure, axes
+
+
+def _name(axes: Axes, title: str, *, x: str, y: str, colour: str = _INK) -> None:
+    axes.set_title(title, loc="left", fontsize=10, color=_INK)
+    axes.set_xlabel(x, fontsize=9, color=_INK)
+    axes.set_ylabel(y, fontsize=9, color=colour)
+    axes.tick_params(labelsize=8)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    # The writer's name and version would change the bytes with each release of matplotlib.
+    figure.savefig(path, metadata={"Software": None})
+
+
+def _layer_colour(layer: int, layers: int) -> tuple[float, float, float]:
+    share = layer / max(1, layers - 1)
+    return (0.10 + 0.75 * share, 0.35 + 0.10 * share, 0.75 - 0.60 * share)
+
+
+def _smooth(values: Sequence[float]) -> list[float]:
+    """Exponential mean over about a hundredth of the run, corrected for its start (Adam's bias correction)."""
+    keep = 1 - min(1.0, 100 / max(len(values), 1))
+    mean, weight, smooth = 0.0, 0.0, []
+    for value in values:
+        mean, weight = keep * mean + (1 - keep) * value, keep * weight + (1 - keep)
+        smooth.append(mean / weight)
+    return smooth

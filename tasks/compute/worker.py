@@ -1,0 +1,64 @@
+"""A job -> its part of the training, as a process that Ray starts; rank 0 writes weights and curve."""
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+from tasks.algorithm.blueprint import Blueprint
+from tasks.algorithm.model import save_weights
+from tasks.compute.batches import Batches, open_stream
+from tasks.compute.cluster import worker_group
+from tasks.compute.job import CURVES_FILE, STREAM_FILE, WEIGHTS_FILE, Job
+from tasks.compute.loop import Checkpoints, Place, Run, train
+from tasks.compute.meter import Meter
+from tasks.progress import Progress
+from tasks.report import StepError
+
+
+def work(config: dict[str, Any]) -> dict[str, Any]:
+    """Train as one of the workers: what was `measured`, or an `error` that would only come again."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
+    job = Job(**config)
+    with worker_group(job.device) as (rank, workers):
+        return work_at(Place(rank, workers, job.device), job)
+
+
+def work_at(place: Place, job: Job) -> dict[str, Any]:
+    """`work`, once the workers are connected."""
+    run = open_run(Path(job.artifacts), place)
+    try:
+        meter = _train(run, job)
+    except StepError as error:
+        return {"error": str(error)}
+    if place.rank == 0:
+        write_outputs(run, Path(job.out))
+    return {"measured": meter.measured(tokens=run.tokens, workers=place.workers)}
+
+
+def open_run(artifacts: Path, place: Place) -> Run:
+    """The run that a workspace's blueprint and token stream describe, before its first step."""
+    blueprint = Blueprint.read(artifacts / "blueprint")
+    length, training = blueprint.shape.sequence_length, blueprint.training
+    stream = open_stream(artifacts / "pack" / STREAM_FILE)
+    return Run(blueprint, Batches(stream, length, training.batch_tokens // length, training.seed), place)
+
+
+def write_outputs(run: Run, out: Path) -> None:
+    """Weights and curve of a run that ended."""
+    save_weights(run.model, out / WEIGHTS_FILE)
+    lines = [json.dumps(line, allow_nan=False) + "\n" for line in run.curve]
+    (out / CURVES_FILE).write_text("".join(lines), encoding="utf-8")
+
+
+def _train(run: Run, job: Job) -> Meter:
+    is_first = run.place.rank == 0
+    file = Path(job.progress) if is_first else None
+    with Progress("train", total=run.blueprint.steps, unit="steps", file=file) as progress:
+
+        def watch(run: Run, meter: Meter) -> None:
+            if is_first:
+                progress.update(run.step, f"loss {run.curve[-1]['loss']:.3f}, {meter.note()}")
+
+        return train(run, Checkpoints(Path(job.checkpoints), job.checkpoint_steps), watch)

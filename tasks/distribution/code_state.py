@@ -1,0 +1,97 @@
+"""The code of a run, so that it can be had again: the git commit and a patch of all that was not committed."""
+
+import base64
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tasks.report import StepError
+
+# In the record in full, and changed by every run.
+_ELSEWHERE = ("dvc.lock", "params.yaml")
+# A larger new file is data that someone forgot to ignore, not code; it is named instead.
+_LARGEST_BYTES = 2**20
+
+
+class CodeState(BaseModel):
+    """`git apply` of the patch on the commit (on an empty tree when null) gives the code."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    commit: str | None = Field(description="null: nothing was ever committed")
+    patch: str = Field(description="uncommitted changes, new files included; empty: there were none")
+    patch_encoding: Literal["utf-8", "base64"] = Field(description="base64 where a file is not UTF-8")
+    left_out: dict[str, int] = Field(description="new files too large for code, and their bytes")
+
+    @property
+    def is_committed(self) -> bool:
+        """Whether the commit alone is the code."""
+        return not self.patch and not self.left_out and self.commit is not None
+
+
+def code_state(workspace: Path) -> CodeState:
+    """Commit and uncommitted changes of a clone; its index stays as it is.
+
+    Raises:
+        StepError: git is missing or refuses.
+    """
+    head = _git(workspace, "rev-parse", "--verify", "--quiet", "HEAD", may_fail=True).strip()
+    base = head or _git(workspace, "hash-object", "-t", "tree", "/dev/null").strip()
+    new, left_out = [], {}
+    for name in _git(workspace, "ls-files", "--others", "--exclude-standard", "-z").split("\0"):
+        path = workspace / name
+        if not name or not (path.is_file() or path.is_symlink()):
+            continue
+        size = path.lstat().st_size
+        if size > _LARGEST_BYTES:
+            left_out[os.fsencode(name).decode(errors="replace")] = size
+        else:
+            new.append(name)
+    patch, encoding = _printable(os.fsencode(_patch(workspace, base, new)))
+    return CodeState(commit=head or None, patch=patch, patch_encoding=encoding, left_out=left_out)
+
+
+def _printable(patch: bytes) -> tuple[str, Literal["utf-8", "base64"]]:
+    try:
+        return patch.decode(), "utf-8"
+    except UnicodeDecodeError:
+        return base64.b64encode(patch).decode(), "base64"
+
+
+def _patch(workspace: Path, base: str, new: list[str]) -> str:
+    """Difference to `base`, with the new files announced in a copy of the index."""
+    index = Path(_git(workspace, "rev-parse", "--path-format=absolute", "--git-path", "index").strip())
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "index"
+        if index.exists():
+            shutil.copyfile(index, copy)
+        if new:
+            _git(workspace, "add", "--intent-to-add", "--pathspec-from-file=-", "--pathspec-file-nul",
+                 index=copy, text="\0".join(new))  # fmt: skip
+        exclude = [f":(exclude,top){name}" for name in _ELSEWHERE]
+        options = ("--binary", "--no-color", "--no-ext-diff", "--no-textconv")
+        return _git(workspace, "diff", *options, base, "--", ".", *exclude, index=copy)
+
+
+def _git(workspace: Path, *arguments: str, index: Path | None = None, text: str = "", may_fail: bool = False) -> str:
+    environment = os.environ | ({"GIT_INDEX_FILE": str(index)} if index else {})
+    try:
+        done = subprocess.run(
+            ["git", "-c", "core.quotepath=off", *arguments],
+            cwd=workspace,
+            env=environment,
+            input=os.fsencode(text),
+            capture_output=True,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise StepError("git is not installed, and a release names its commit; type: apt-get install git") from None
+    if done.returncode and not may_fail:
+        said = done.stderr.decode(errors="replace").strip()
+        raise StepError(f"git {arguments[0]} in {workspace} failed: {said}; a workspace is a git clone")
+    return os.fsdecode(done.stdout)  # file names and patches need not be UTF-8

@@ -1,0 +1,31 @@
+"""Values become Markdown that nothing in them can break out of."""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+
+def as_text(value: Any) -> str:
+    """A number as people read it; anything else as it is."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:,.4g}"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table; its cells hold one line each."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
+
+
+def code_block(text: str, language: str = "") -> str:
+    """Text as it is, fenced by more backquotes than it has in a row anywhere."""
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text}\n{fence}"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")

@@ -1,0 +1,182 @@
+"""What the steps left becomes a release: data and outputs in the DVC remote, blobs and a signed entry in the registry.
+
+Not a step: it has an effect outside. Done twice, or after a run that changed nothing, or killed anywhere and done
+again, it makes one release.
+"""
+
+import hashlib
+import logging
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from pydantic import BaseModel, ConfigDict, Field
+
+from infra.lock import workspace_lock
+from infra.releases import CANDIDATE, CHAMPION, Registry
+from infra.settings import Settings
+from infra.signed_log import File, Release, Summary, canonical
+from tasks import params as params_file
+from tasks.distribution.dvc_remote import outputs_of, push_data
+from tasks.distribution.record import make_record
+from tasks.distribution.registry import (
+    MovedError,
+    add_release,
+    advance_alias,
+    find_release,
+    put_bytes,
+    put_file,
+    set_alias,
+    signing_key,
+)
+from tasks.distribution.verdict import Verdict
+from tasks.report import Report, StepError, read_json, sha256_of
+
+logger = logging.getLogger(__name__)
+
+# Of a champion that moved only these steps see anything, and they make no other model.
+_NOT_RELEASED = ("gate", "discover")
+
+
+class PublishedRelease(BaseModel):
+    """The release that `artifacts/` now is in the registry."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    version: int
+    is_new: bool = Field(description="false: it was published before, nothing was added")
+    decision: str = Field(description="the gate's: promote, refuse or ask")
+    reasons: tuple[str, ...]
+    is_champion: bool
+    note: str = Field(default="", description="why it is not the champion though the gate would have it")
+    bits_per_byte: float | None
+    weights_sha256: str
+
+    @property
+    def ref(self) -> str:
+        """Name by which it can be pulled."""
+        return f"{self.name}@v{self.version}"
+
+
+def publish(settings: Settings) -> PublishedRelease:
+    """Publish what is in `artifacts/`; the caller has checked that it is current with `dvc.lock`.
+
+    Raises:
+        StepError: a step's output is missing or does not fit the others, or the data could not be pushed.
+        StorageError: the registry refuses or cannot be reached.
+    """
+    with workspace_lock(settings.state, what="publish"):
+        params = params_file.load(settings.workspace / "params.yaml")
+        _require_outputs(settings)
+        verdict = Verdict.model_validate(read_json(settings.artifacts / "gate" / "verdict.json"))
+        _require_verdict_on_these_weights(settings, verdict)
+        name = params.model_name
+        push_data(settings)
+        registry, key = Registry.of(settings), signing_key(settings.keys)
+        release, is_new = store_release(settings, registry, key, name, verdict)
+        advance_alias(registry, key, name, CANDIDATE, release.version)
+        note = _promote(registry, key, name, release.version, verdict)
+        is_champion = registry.log(name).aliases.get(CHAMPION) == release.version
+    return PublishedRelease(
+        name=name,
+        version=release.version,
+        is_new=is_new,
+        decision=verdict.decision,
+        reasons=tuple(verdict.reasons),
+        is_champion=is_champion,
+        note=note,
+        bits_per_byte=release.summary.bits_per_byte,
+        weights_sha256=release.summary.weights_sha256,
+    )
+
+
+def promote(settings: Settings, ref: str) -> str:
+    """Make a release the champion because a person says so; returns `NAME@vN`.
+
+    Raises:
+        StorageError: no such release, or the registry refuses.
+    """
+    registry = Registry.of(settings)
+    log, release = registry.release(ref)
+    key = signing_key(settings.keys)
+    set_alias(registry, key, log.name, CHAMPION, release.version, expected=log.aliases.get(CHAMPION))
+    return f"{log.name}@v{release.version}"
+
+
+def store_release(
+    settings: Settings, registry: Registry, key: Ed25519PrivateKey, name: str, verdict: Verdict
+) -> tuple[Release, bool]:
+    """The release of these outputs, found by identity or made: blobs, record, entry; and whether it is new."""
+    identity = identity_of(settings, name)
+    known = find_release(registry.log(name), identity)
+    if known:
+        return known, False
+    export = settings.artifacts / "export"
+    files: dict[str, File] = {}
+    for path in sorted(path for path in export.rglob("*") if path.is_file()):
+        files[path.relative_to(export).as_posix()] = put_file(registry, path)
+    record = make_record(settings, name=name, identity=identity, verdict=verdict.model_dump(mode="json"))
+    if not record["code"]["commit"] or record["code"]["patch"] or record["code"]["left_out"]:
+        logger.warning("the release is of code that is not committed; its record keeps the changes as a patch")
+    return add_release(
+        registry,
+        key,
+        name,
+        identity=identity,
+        files=files,
+        record=put_bytes(registry, canonical(record)),
+        summary=_summary(settings, verdict),
+    )
+
+
+def identity_of(settings: Settings, name: str) -> str:
+    """Digest of what would be released: the name, the manifest and every output in `dvc.lock`, the gate's apart."""
+    steps = outputs_of((settings.workspace / "dvc.lock").read_text(encoding="utf-8"))
+    outputs = {step: outs for step, outs in steps.items() if step not in _NOT_RELEASED}
+    discover = settings.artifacts / "discover"
+    world = {file: sha256_of(discover / file) for file in ("sources.jsonl", "base.json")}
+    return hashlib.sha256(canonical({"name": name, "outputs": outputs, "world": world})).hexdigest()
+
+
+def _promote(registry: Registry, key: Ed25519PrivateKey, name: str, version: int, verdict: Verdict) -> str:
+    """Make it the champion if the gate says so and nobody else did in the meantime; else why not."""
+    if not verdict.promote:
+        return ""
+    beaten = verdict.champion.version if verdict.champion else None
+    try:
+        set_alias(registry, key, name, CHAMPION, version, expected=beaten)
+    except MovedError as error:
+        logger.warning("%s", error)
+        return f"{error}; type `abcd discover` to see the new champion, then run again"
+    return ""
+
+
+def _summary(settings: Settings, verdict: Verdict) -> Summary:
+    artifacts = settings.artifacts
+    blueprint = read_json(artifacts / "blueprint" / "blueprint.json")
+    return Summary(
+        weights_sha256=sha256_of(artifacts / "train" / "model.safetensors"),
+        tokenizer_sha256=sha256_of(artifacts / "tokenizer" / "tokenizer.json"),
+        held_out_sha256=sha256_of(artifacts / "pack" / "held_out.parquet"),
+        parameters=blueprint["total_parameters"],
+        active_parameters=blueprint["active_parameters"],
+        bits_per_byte=Report.read(artifacts / "evaluate").facts["bits_per_byte"],
+        decision=verdict.decision,
+    )
+
+
+def _require_outputs(settings: Settings) -> None:
+    needed = [settings.workspace / "dvc.lock"]
+    for step in ("discover", "tokenizer", "pack", "blueprint", "train", "evaluate", "export", "gate"):
+        needed.append(settings.artifacts / step / "report.json")
+    missing = [str(path.relative_to(settings.workspace)) for path in needed if not path.is_file()]
+    if missing:
+        raise StepError(f"nothing to publish: {', '.join(missing)} missing; type `dvc repro` or `make run` first")
+
+
+def _require_verdict_on_these_weights(settings: Settings, verdict: Verdict) -> None:
+    weights = sha256_of(settings.artifacts / "train" / "model.safetensors")
+    if verdict.weights_sha256 != weights:
+        raise StepError(
+            f"the gate judged weights {verdict.weights_sha256[:12]}…, artifacts/train has {weights[:12]}…; "
+            "type `dvc repro` to judge these"
+        )

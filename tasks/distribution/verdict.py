@@ -1,0 +1,145 @@
+"""Figures of a candidate, a champion and yardsticks become a verdict: promote, refuse or ask a person; with reasons."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tasks.distribution.bootstrap import Interval
+from tasks.params import Gate
+
+Decision = Literal["promote", "refuse", "ask"]
+
+
+class Champion(BaseModel):
+    """The release that was to be beaten."""
+
+    model_config = ConfigDict(frozen=True)  # `champion.json` says more than the gate asks
+
+    name: str
+    version: int
+    weights_sha256: str
+    held_out_sha256: str
+
+
+class Verdict(BaseModel):
+    """What the gate says and why. Differences are candidate minus champion, in bits per byte: below zero is better."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    promote: bool
+    decision: Decision
+    reasons: tuple[str, ...]
+    weights_sha256: str = Field(description="of the candidate")
+    champion: Champion | None = None
+    documents: int = Field(description="held out")
+    groups: int = Field(description="of held-out documents, drawn together")
+    bits_per_byte: float
+    champion_bits_per_byte: float | None = None
+    difference: float | None = None
+    interval: tuple[float, float] | None = None
+    confidence: float
+    margin_bits_per_byte: float
+
+
+class Candidate(BaseModel):
+    """What is known of the model that wants to be released, whatever it is compared with."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    weights_sha256: str
+    bits_per_byte: float
+    documents: int
+    groups: int
+
+
+def judge_first(candidate: Candidate, params: Gate, *, byte_3gram: float, training: str) -> Verdict:
+    """Without a champion: better than a byte 3-gram model of the same text (sanity, not glory).
+
+    Args:
+        candidate: the model.
+        params: the `gate` section.
+        byte_3gram: bits per byte of that model on the same documents.
+        training: what the model was trained on, in words, to tell what there could be more of.
+    """
+    if candidate.bits_per_byte >= byte_3gram:
+        reason = (
+            f"first release, but {candidate.bits_per_byte:.3f} bits per byte are no better than the {byte_3gram:.3f} "
+            f"of a byte 3-gram model trained on the same text. It was trained on {training}: raise train.tokens "
+            "in params.yaml, or add text to discover.sources"
+        )
+        return _verdict(candidate, params, "refuse", [reason])
+    reason = f"first release: {candidate.bits_per_byte:.3f} bits per byte beat the {byte_3gram:.3f} of a byte 3-gram"
+    few = _too_few(candidate, params)
+    return _verdict(candidate, params, "ask" if few else "promote", [reason, *few])
+
+
+def judge_same(candidate: Candidate, champion: Champion, params: Gate) -> Verdict:
+    """The champion itself, again: nothing can have become worse."""
+    figures = {"champion_bits_per_byte": candidate.bits_per_byte, "difference": 0.0, "interval": (0.0, 0.0)}
+    reason = f"same weights as the champion, {_ref(champion)}"
+    return _verdict(candidate, params, "promote", [reason], champion=champion, **figures)
+
+
+def judge_against(
+    candidate: Candidate,
+    champion: Champion,
+    params: Gate,
+    *,
+    champion_bits_per_byte: float,
+    interval: Interval,
+    same_held_out: bool,
+) -> Verdict:
+    """Against a champion: not measurably worse than by the margin, which the interval's upper bound decides."""
+    worst, margin = interval.high, params.margin_bits_per_byte
+    good = worst <= margin
+    reasons = [
+        f"{candidate.bits_per_byte:.3f} bits per byte against {champion_bits_per_byte:.3f} of {_ref(champion)}: "
+        f"difference {interval.difference:+.4f}, {params.confidence * 100:g} % interval "
+        f"{interval.low:+.4f} to {worst:+.4f}; its upper bound is "
+        f"{'at most' if good else 'above'} the allowed {margin:+.4f}"
+    ]
+    if candidate.groups == 1:
+        reasons.append("all documents are of one group, so they were drawn one by one: the interval may be too narrow")
+    if not same_held_out:
+        reasons.append(
+            f"{_ref(champion)} was judged on other held-out documents than today's and evaluated anew; "
+            "it may have been trained on some of them, which favours it"
+        )
+    few = _too_few(candidate, params)
+    return _verdict(
+        candidate,
+        params,
+        "ask" if few else "promote" if good else "refuse",
+        [*reasons, *few],
+        champion=champion,
+        champion_bits_per_byte=champion_bits_per_byte,
+        difference=interval.difference,
+        interval=(interval.low, interval.high),
+    )
+
+
+def _verdict(candidate: Candidate, params: Gate, decision: Decision, reasons: list[str], **figures: object) -> Verdict:
+    return Verdict.model_validate(
+        {
+            "promote": decision == "promote",
+            "decision": decision,
+            "reasons": reasons,
+            "confidence": params.confidence,
+            "margin_bits_per_byte": params.margin_bits_per_byte,
+            **candidate.model_dump(),
+            **figures,
+        }
+    )
+
+
+def _too_few(candidate: Candidate, params: Gate) -> list[str]:
+    if candidate.documents >= params.min_documents:
+        return []
+    return [
+        f"{candidate.documents} held-out documents are fewer than gate.min_documents ({params.min_documents}), "
+        "too few to decide by: a person promotes"
+    ]
+
+
+def _ref(champion: Champion) -> str:
+    return f"{champion.name}@v{champion.version}"

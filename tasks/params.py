@@ -1,0 +1,465 @@
+"""`params.yaml` as frozen types: one section per step, unknown keys and impossible values refused.
+
+Identity only: a value belongs here if it changes what a step writes. Whereabouts are in `infra/settings.py`.
+"""
+
+import difflib
+import io
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+PARAMS_FILE = Path("params.yaml")
+# Lower case so that a name is the same on every file system, in every URL and as a DNS label.
+NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
+STDLIB_URI = "python:stdlib"
+
+Preset = Literal["nano", "small", "medium"]
+
+
+class ParamsError(ValueError):
+    """`params.yaml` or an override is not usable: the message names the key, the value and what is allowed."""
+
+
+class Section(BaseModel):
+    """Base of all sections: frozen, closed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Blueprint(Section):
+    """Architecture of a DeepSeek-V3 model (https://arxiv.org/abs/2412.19437, section 2.1).
+
+    Absent or null keys are the preset's. Widths and dims are numbers of features.
+    """
+
+    preset: Preset = Field(description="nano: 2 CPU cores, minutes; small: one GPU; medium: one node of GPUs")
+    sequence_length: int = Field(ge=16, le=1_048_576, description="tokens a training sequence")
+    width: int = Field(ge=16, le=65_536, description="width of the residual stream")
+    n_layers: int = Field(ge=1, le=1024, description="decoder layers, dense ones included")
+    n_dense_layers: int = Field(ge=0, description="first layers with a dense feed-forward")
+    n_heads: int = Field(ge=1, le=1024, description="attention heads")
+    q_lora_rank: int = Field(ge=8, description="rank of the query compression")
+    kv_lora_rank: int = Field(ge=8, description="rank of the key-value compression, what a cache keeps")
+    qk_nope_head_dim: int = Field(ge=4, description="query and key features a head, without position")
+    qk_rope_head_dim: int = Field(ge=2, multiple_of=2, description="query and key features a head, rotated")
+    v_head_dim: int = Field(ge=4, description="value features a head")
+    dense_ffn_width: int = Field(ge=8, description="hidden width of the dense feed-forward")
+    expert_ffn_width: int = Field(ge=8, description="hidden width of one expert")
+    n_experts: int = Field(ge=1, le=4096, description="routed experts a layer")
+    top_k: int = Field(ge=1, description="routed experts a token uses")
+    n_shared_experts: int = Field(ge=1, description="experts that every token uses")
+    n_groups: int = Field(ge=1, description="groups of routed experts")
+    top_k_groups: int = Field(ge=1, description="groups that a token may use")
+    routed_scaling_factor: float = Field(gt=0, description="factor on the sum of the routed experts")
+    rope_theta: float = Field(gt=0, description="base of the rotary frequencies")
+    norm_eps: float = Field(gt=0, le=0.1, description="epsilon of RMSNorm")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.top_k > self.n_experts:
+            raise ValueError(
+                f"top_k ({self.top_k}) must not exceed n_experts ({self.n_experts}); "
+                "lower blueprint.top_k or raise blueprint.n_experts"
+            )
+        if self.n_dense_layers > self.n_layers:
+            raise ValueError(f"n_dense_layers ({self.n_dense_layers}) must not exceed n_layers ({self.n_layers})")
+        if self.n_experts % self.n_groups or self.top_k_groups > self.n_groups:
+            raise ValueError(
+                f"n_groups ({self.n_groups}) must divide n_experts ({self.n_experts}), "
+                f"and top_k_groups ({self.top_k_groups}) must not exceed n_groups"
+            )
+        if self.top_k > self.top_k_groups * (self.n_experts // self.n_groups):
+            raise ValueError(
+                f"top_k ({self.top_k}) experts do not fit in {self.top_k_groups} groups "
+                f"of {self.n_experts // self.n_groups}; raise blueprint.top_k_groups"
+            )
+        return self
+
+
+class Discover(Section):
+    """What the world is asked for."""
+
+    sources: tuple[str, ...] = Field(
+        min_length=1, description=f"folders, files or {STDLIB_URI}; relative paths start at ABCD_SOURCE_ROOT"
+    )
+    name: str | None = Field(
+        default=None, pattern=NAME_PATTERN, description="name of the model; null: made from the first source"
+    )
+
+
+class Ingest(Section):
+    """How source files become documents."""
+
+    text_column: str = Field(default="text", min_length=1, description="column of .jsonl and .parquet with the text")
+    licence: str = Field(default="unknown", min_length=1, description="SPDX identifier of the sources' licence")
+
+
+class Clean(Section):
+    """Thresholds of the cleaning rules; each rule's source is named in `tasks/big_data/rules.py`."""
+
+    min_characters: int = Field(default=64, ge=1, description="shorter documents are dropped")
+    max_characters: int = Field(default=1_000_000, ge=1, description="longer documents are dropped")
+    max_line_characters: int = Field(default=10_000, ge=1, description="documents with a longer line are dropped")
+    max_mean_line_characters: int = Field(default=1000, ge=1, description="mean line length above which to drop")
+    min_alphanumeric_share: float = Field(
+        default=0.25, ge=0, le=1, description="share of letters and digits below which to drop"
+    )
+    max_duplicate_line_share: float = Field(
+        default=0.5, ge=0, le=1, description="share of characters in repeated lines above which to drop"
+    )
+    max_bullet_line_share: float = Field(
+        default=0.9, ge=0, le=1, description="share of lines that begin with a bullet above which to drop"
+    )
+    max_ellipsis_line_share: float = Field(
+        default=0.3, ge=0, le=1, description="share of lines that end in an ellipsis above which to drop"
+    )
+    max_replacement_share: float = Field(default=0.001, ge=0, le=1, description="share of U+FFFD above which to drop")
+
+
+class Privacy(Section):
+    """What is replaced by a typed placeholder."""
+
+    kinds: tuple[Literal["email", "ip_address", "url_credentials", "private_key", "api_key"], ...] = Field(
+        default=("email", "ip_address", "url_credentials", "private_key", "api_key"),
+        description="kinds of personal data and secrets to replace",
+    )
+
+
+class Dedup(Section):
+    """Which documents count as the same."""
+
+    ignore_whitespace: bool = Field(
+        default=True, description="documents that differ only in white space and case count as the same"
+    )
+
+
+class Tokenizer(Section):
+    """Byte-level BPE."""
+
+    vocab_size: int = Field(
+        ge=257, le=1_000_000, description="tokens, bytes and end-of-text included; null: the preset's"
+    )
+    min_frequency: int = Field(default=2, ge=1, description="rarer pairs are not merged")
+
+
+class Pack(Section):
+    """Which documents are held out."""
+
+    held_out_share: float = Field(
+        default=0.1, gt=0, lt=1, description="share of documents held out, chosen by hash of their id"
+    )
+    min_held_out: int = Field(default=50, ge=1, description="documents held out at least, up to a fifth of all")
+
+
+class Train(Section):
+    """What the optimizer does; steps are `tokens // batch_tokens`. Absent or null keys are the preset's."""
+
+    tokens: int = Field(ge=1, description="training tokens in all, repeats counted")
+    batch_tokens: int = Field(ge=16, description="tokens an optimizer step, over all workers")
+    micro_shards: int = Field(
+        ge=1, le=1024, description="parts of a batch whose gradients are summed in a fixed binary tree"
+    )
+    learning_rate: float = Field(gt=0, le=10, description="peak rate of Muon, for matrices")
+    adamw_learning_rate: float = Field(gt=0, le=10, description="peak rate of AdamW, for all the rest")
+    weight_decay: float = Field(ge=0, le=1, description="decoupled weight decay of matrices")
+    warmup_share: float = Field(ge=0, le=1, description="share of steps in which the rate rises to its peak")
+    decay_share: float = Field(ge=0, le=1, description="share of steps in which the rate falls to zero")
+    gradient_clip: float = Field(gt=0, description="largest global norm of the gradient")
+    balance_rate: float = Field(ge=0, le=1, description="step of the router bias that balances expert load")
+    seed: int = Field(ge=0, lt=2**32, description="initial weights and order of the data")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.micro_shards & (self.micro_shards - 1):
+            raise ValueError(f"micro_shards ({self.micro_shards}) must be a power of two, for a binary tree of sums")
+        if self.warmup_share + self.decay_share > 1:
+            raise ValueError("warmup_share and decay_share must not add up to more than 1")
+        if self.tokens < self.batch_tokens:
+            raise ValueError(
+                f"tokens ({self.tokens}) are fewer than one batch ({self.batch_tokens}); raise train.tokens"
+            )
+        return self
+
+
+class Evaluate(Section):
+    """How the trained model is judged."""
+
+    prompts: tuple[str, ...] = Field(
+        default=("def ", "class ", "The "), min_length=1, description="beginnings of the samples"
+    )
+    sample_tokens: int = Field(default=128, ge=1, le=4096, description="tokens a sample")
+    temperature: float = Field(default=0.7, ge=0, le=5, description="0: the likeliest token; 1: as the model says")
+    seed: int = Field(default=1, ge=0, lt=2**32, description="random state of the samples")
+
+
+class Export(Section):
+    """What the model card cannot know by itself."""
+
+    licence: str = Field(default="other", min_length=1, description="SPDX identifier of the model's licence")
+
+
+class Gate(Section):
+    """When a model may become the champion."""
+
+    margin_bits_per_byte: float = Field(default=0.005, ge=0, description="how much worse the upper bound may be")
+    confidence: float = Field(default=0.95, gt=0, lt=1, description="of the bootstrap interval")
+    resamples: int = Field(default=10_000, ge=100, le=1_000_000, description="bootstrap resamples")
+    min_documents: int = Field(default=50, ge=2, description="with fewer held-out documents a person promotes")
+    seed: int = Field(default=1, ge=0, lt=2**32, description="random state of the bootstrap")
+
+
+# The shapes follow DeepSeek-V3's proportions. `small` and `medium` keep what vLLM's MLA kernels ask for:
+# kv_lora_rank + qk_rope_head_dim in {320, 576}, qk_rope_head_dim != qk_nope_head_dim.
+PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "nano": {
+        "blueprint": {
+            "sequence_length": 256, "width": 128, "n_layers": 4, "n_dense_layers": 1, "n_heads": 4,
+            "q_lora_rank": 96, "kv_lora_rank": 64, "qk_nope_head_dim": 32, "qk_rope_head_dim": 16, "v_head_dim": 32,
+            "dense_ffn_width": 384, "expert_ffn_width": 128, "n_experts": 16, "top_k": 2, "n_shared_experts": 1,
+            "n_groups": 1, "top_k_groups": 1, "routed_scaling_factor": 1.0, "rope_theta": 10_000.0, "norm_eps": 1e-6,
+        },
+        "tokenizer": {"vocab_size": 2048},
+        "train": {
+            "tokens": 1_228_800, "batch_tokens": 4096,
+            "micro_shards": 4, "learning_rate": 0.02, "adamw_learning_rate": 0.003,
+            "weight_decay": 0.01, "warmup_share": 0.05, "decay_share": 0.5,
+            "gradient_clip": 1.0, "balance_rate": 0.01, "seed": 1,
+        },
+    },
+    "small": {
+        "blueprint": {
+            "sequence_length": 2048, "width": 1024, "n_layers": 16, "n_dense_layers": 1, "n_heads": 16,
+            "q_lora_rank": 512, "kv_lora_rank": 256,
+            "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128,
+            "dense_ffn_width": 4096, "expert_ffn_width": 512, "n_experts": 64, "top_k": 6, "n_shared_experts": 2,
+            "n_groups": 1, "top_k_groups": 1, "routed_scaling_factor": 1.8, "rope_theta": 10_000.0, "norm_eps": 1e-6,
+        },
+        "tokenizer": {"vocab_size": 32_768},
+        "train": {
+            "tokens": 10_000_000_000, "batch_tokens": 524_288, "micro_shards": 16, "learning_rate": 0.02,
+            "adamw_learning_rate": 0.0006, "weight_decay": 0.1,
+            "warmup_share": 0.01, "decay_share": 0.4, "gradient_clip": 1.0,
+            "balance_rate": 0.001, "seed": 1,
+        },
+    },
+    "medium": {
+        "blueprint": {
+            "sequence_length": 4096, "width": 2048, "n_layers": 24, "n_dense_layers": 1, "n_heads": 16,
+            "q_lora_rank": 1024, "kv_lora_rank": 512,
+            "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128,
+            "dense_ffn_width": 8192, "expert_ffn_width": 1024, "n_experts": 64, "top_k": 6, "n_shared_experts": 2,
+            "n_groups": 1, "top_k_groups": 1, "routed_scaling_factor": 2.5, "rope_theta": 10_000.0, "norm_eps": 1e-6,
+        },
+        "tokenizer": {"vocab_size": 65_536},
+        "train": {
+            "tokens": 100_000_000_000, "batch_tokens": 2_097_152, "micro_shards": 32, "learning_rate": 0.02,
+            "adamw_learning_rate": 0.0004, "weight_decay": 0.1,
+            "warmup_share": 0.01, "decay_share": 0.4, "gradient_clip": 1.0,
+            "balance_rate": 0.001, "seed": 1,
+        },
+    },
+}  # fmt: skip
+
+
+class Params(Section):
+    """All of `params.yaml`."""
+
+    blueprint: Blueprint
+    discover: Discover
+    ingest: Ingest = Ingest()
+    clean: Clean = Clean()
+    privacy: Privacy = Privacy()
+    dedup: Dedup = Dedup()
+    tokenizer: Tokenizer
+    pack: Pack = Pack()
+    train: Train
+    evaluate: Evaluate = Evaluate()
+    export: Export = Export()
+    gate: Gate = Gate()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_preset(cls, raw: Any) -> Any:
+        """Null means "not said": the preset's value where it has one, else the default."""
+        if not isinstance(raw, Mapping):
+            return raw
+        said = {
+            section: {k: v for k, v in values.items() if v is not None} if isinstance(values, Mapping) else values
+            for section, values in raw.items()
+            if values is not None
+        }
+        blueprint = said.get("blueprint")
+        preset = blueprint.get("preset") if isinstance(blueprint, Mapping) else None
+        # With a preset that does not exist, only that is reported, not all that it would have filled.
+        for section, values in PRESETS.get(str(preset), PRESETS["nano"]).items():
+            given = said.get(section, {})
+            if isinstance(given, Mapping):
+                said[section] = {**values, **given}
+        return said
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.train.batch_tokens % (self.blueprint.sequence_length * self.train.micro_shards):
+            raise ValueError(
+                f"train.batch_tokens ({self.train.batch_tokens}) must be a multiple of blueprint.sequence_length "
+                f"({self.blueprint.sequence_length}) x train.micro_shards ({self.train.micro_shards})"
+            )
+        return self
+
+    @property
+    def model_name(self) -> str:
+        """Name under which the model is released: as given, else made from the first source."""
+        if self.discover.name:
+            return self.discover.name
+        first = self.discover.sources[0]
+        stem = PurePosixPath(first.rstrip("/")).name.split(".")[0] if first != STDLIB_URI else "python-stdlib"
+        name = re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")[:63].strip("-")
+        return name or "model"
+
+
+def _optional(model: type[Section], name: str) -> type[Section]:
+    """Same fields as `model`, each optional with null for "as in params.yaml", bounds and descriptions kept."""
+    fields: dict[str, Any] = {}
+    for key, info in model.model_fields.items():
+        kind: Any = info.annotation
+        if isinstance(kind, type) and issubclass(kind, Section):
+            kind = _optional(kind, f"{kind.__name__}Overrides")
+            fields[key] = (
+                kind | None,
+                Field(default=None, title=key, description=(kind.__doc__ or key).strip()),
+            )
+        else:
+            bounded = Annotated[kind, *info.metadata] if info.metadata else kind
+            fields[key] = (bounded | None, Field(default=None, description=info.description))
+    made: type[Section] = create_model(name, __base__=Section, __doc__=model.__doc__, **fields)
+    return made
+
+
+class Overrides(_optional(Params, "Overrides")):  # type: ignore[misc]  # made from Params: one list of fields
+    """Every value of `params.yaml`, all optional: what a form shows. Empty: as in `params.yaml`."""
+
+    def dotted(self) -> list[tuple[str, Any]]:
+        """What was said, as `section.key` and value."""
+        said: dict[str, dict[str, Any]] = self.model_dump(exclude_none=True)
+        return [(f"{section}.{key}", value) for section, values in said.items() for key, value in values.items()]
+
+
+def parse(raw: Any, *, origin: str = str(PARAMS_FILE)) -> Params:
+    """Typed params from what YAML says.
+
+    Raises:
+        ParamsError: unknown keys or impossible values, all of them, each with its path.
+    """
+    if not isinstance(raw, Mapping):
+        raise ParamsError(f"{origin}: expected a mapping of sections, found {type(raw).__name__}")
+    try:
+        return Params.model_validate(raw)
+    except ValidationError as error:
+        lines = [_explain(dict(problem), raw) for problem in error.errors()]
+        raise ParamsError(f"{origin}: " + "; ".join(lines)) from None
+
+
+def load(path: Path = PARAMS_FILE) -> Params:
+    """Typed params of a workspace.
+
+    Raises:
+        ParamsError: the file is missing, no YAML, or not usable.
+    """
+    return parse(_read(path), origin=str(path))
+
+
+def override(path: Path, overrides: Iterable[tuple[str, Any]]) -> list[str]:
+    """Set dotted keys in a file of params, comments kept; the changed lines, as `diff -U0` shows them.
+
+    Raises:
+        ParamsError: a key does not exist or a value is impossible; the file is then as it was.
+    """
+    old = path.read_text(encoding="utf-8")
+    yaml = _editor()
+    tree = yaml.load(old)
+    for dotted, value in overrides:
+        section, _, key = dotted.partition(".")
+        if not key:
+            raise ParamsError(f"{dotted!r}: expected section.key=value, as in train.learning_rate=0.01")
+        if not isinstance(tree.get(section), Mapping):
+            tree[section] = {}
+        tree[section][key] = list(value) if isinstance(value, tuple) else value
+    out = io.StringIO()
+    yaml.dump(tree, out)
+    new = out.getvalue()
+    parse(YAML(typ="safe").load(new), origin=f"{path.name} as overridden")
+    if new == old:
+        return []
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.write_text(new, encoding="utf-8")
+    fresh.replace(path)
+    lines = difflib.unified_diff(old.splitlines(), new.splitlines(), n=0, lineterm="")
+    return [line for line in lines if line[:1] in "+-" and line[:3] not in ("+++", "---")]
+
+
+def _editor() -> YAML:
+    """YAML that writes back what it read: comments, quotes, indentation, explicit nulls."""
+    yaml = YAML()
+    yaml.width = 4096
+    yaml.preserve_quotes = True
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.representer.add_representer(
+        type(None), lambda representer, _: representer.represent_scalar("tag:yaml.org,2002:null", "null")
+    )
+    return yaml
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """Dotted key and value of `section.key=value`, the value as YAML reads it.
+
+    Raises:
+        ParamsError: no key or no YAML value.
+    """
+    dotted, equals, value = text.partition("=")
+    if not equals:
+        raise ParamsError(f"{text!r}: expected section.key=value, as in train.learning_rate=0.01")
+    try:
+        return dotted.strip(), YAML(typ="safe").load(value)
+    except YAMLError as error:
+        raise ParamsError(f"{text!r}: {value!r} is no YAML value: {error}") from None
+
+
+def _read(path: Path) -> Any:
+    try:
+        return YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParamsError(f"{path} not found; run from the root of a workspace (where dvc.yaml is)") from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{path} is no YAML: {error}") from None
+
+
+def _explain(problem: dict[str, Any], raw: Mapping[str, Any]) -> str:
+    """One line: path of the key, what was found, what is allowed."""
+    path = [part for part in problem["loc"] if isinstance(part, str | int)]
+    dotted = ".".join(map(str, path))
+    if problem["type"] == "extra_forbidden":
+        known = _keys_at(path[:-1])
+        close = difflib.get_close_matches(str(path[-1]), known, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"allowed: {', '.join(known)}"
+        return f"{dotted}: unknown key; {hint}"
+    message = problem["msg"].removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    if problem["type"] == "missing":
+        return f"{dotted}: missing; {message}"
+    if problem["type"] == "value_error":
+        return f"{dotted}: {message}" if dotted else message
+    return f"{dotted}: found {json.dumps(problem['input'], default=str)}; {message}"
+
+
+def _keys_at(path: list[str | int]) -> list[str]:
+    model: Any = Params
+    for part in path:
+        model = model.model_fields[str(part)].annotation
+    return list(model.model_fields)

@@ -1,0 +1,98 @@
+"""What tests share: a clone of this project with a small corpus, and the rule that CI skips nothing."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of the whole thread share one clone, so they run on one worker, and first."""
+    for item in items:
+        if "thread" in item.keywords:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    items.sort(key=lambda item: "thread" not in item.keywords)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  # type: ignore[no-untyped-def]
+    """Under CI a skipped test has failed, unless it needs a GPU."""
+    report = yield
+    if os.environ.get("CI") == "true" and report.skipped and "gpu" not in item.keywords:
+        report.outcome, report.longrepr = "failed", f"skipped under CI: {report.longrepr}"
+    return report
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real public data beside the project."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("../shared/data is not on this machine")
+    return folder
+
+
+class Clone:
+    """A git clone of the working tree, and commands run in it as a user would."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.environment = {
+            **{k: v for k, v in os.environ.items() if not k.startswith(("ABCD_", "PREFECT_", "DVC_", "COV_"))},
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "COLUMNS": "200",
+        }
+
+    def command(self, *arguments: str) -> list[str]:
+        """`abcd ...` from the clone's own code, `dvc ...`, or `git ...`."""
+        program, *rest = arguments
+        modules = {"abcd": "flows.cli", "dvc": "dvc"}
+        return [sys.executable, "-m", modules[program], *rest] if program in modules else [program, *rest]
+
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        """Start a command; its output is one stream of text."""
+        return subprocess.Popen(
+            self.command(*arguments), cwd=self.root, env={**self.environment, **environment}, text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+
+    def run(self, *arguments: str, code: int = 0, **environment: str) -> str:
+        """Run a command to its end; its output, checked for its exit code."""
+        process = self.start(*arguments, **environment)
+        output, _ = process.communicate()
+        assert process.returncode == code, output
+        return output
+
+
+def make_clone(root: Path) -> Clone:
+    """Copy what git would clone from the working tree, and commit it there."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file() and name != "dvc.lock":
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, root / name)
+    clone = Clone(root)
+    clone.run("git", "init", "-q")
+    clone.run("git", "add", ".")
+    clone.run("git", "-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-qm", "start")
+    return clone
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """150 real files of this interpreter's standard library, at most 12 kB each."""
+    folder = tmp_path_factory.mktemp("corpus") / "notes"
+    folder.mkdir()
+    library = Path(os.__file__).parent
+    files = [f for f in sorted([*library.glob("*.py"), *library.glob("*/*.py")]) if 300 < f.stat().st_size < 12_000]
+    for file in [f for f in files if "test" not in str(f.relative_to(library))][:150]:
+        shutil.copy(file, folder / "_".join(file.relative_to(library).parts))
+    return folder

@@ -1,0 +1,85 @@
+"""The suite: row rules run a second time, table rules, and Data Docs that are the same bytes each time."""
+
+import re
+from dataclasses import replace
+
+import polars as pl
+import pytest
+
+from data_contracts.contract import DOCUMENTS, Contract, TableRule
+from data_contracts.expectations import columns_of, run_expectations
+from data_contracts.odcs import ContractError
+from tasks.big_data import documents
+
+
+def table(number: int) -> pl.DataFrame:
+    rows = [(f"{n:032x}", f"u{n}", "s", "g", "MIT", f"text {n}", f"{n:064x}") for n in range(number)]
+    return pl.DataFrame(rows, schema=documents.SCHEMA, orient="row")
+
+
+@pytest.fixture(scope="module")
+def contract() -> Contract:
+    return Contract.read(DOCUMENTS)
+
+
+@pytest.fixture(scope="module")
+def docs(contract, tmp_path_factory):
+    """Data Docs of two runs on the same table, in two folders."""
+    folders = [tmp_path_factory.mktemp("docs") / "data_docs" for _ in range(2)]
+    for folder in folders:
+        assert run_expectations(contract, table(100), folder) == []
+    return folders
+
+
+def test_only_the_columns_with_a_rule_are_needed(contract):
+    assert columns_of(contract) == list(documents.COLUMNS)
+
+
+def test_data_docs_are_the_same_bytes_each_time(docs):
+    first, second = ({p.relative_to(d): p.read_bytes() for p in d.rglob("*") if p.is_file()} for d in docs)
+    assert first == second
+    assert sorted(path.suffix for path in first) == [".html", ".html", ".html", ".ico"]
+
+
+def test_data_docs_load_nothing_and_name_no_folder(docs):
+    pages = [page.read_text() for page in docs[0].rglob("*.html")]
+    assert len(pages) == 3
+    for page in pages:
+        assert not re.search(r"(src=|@import|url\()[\"']?\s*https?:", page)
+        assert not re.search(r"<link[^>]*https?:", page)
+        assert str(docs[0]) not in page
+        assert "/tmp" not in page
+        assert "<script" not in page
+
+
+def test_the_index_leads_to_every_page_and_the_pages_say_every_rule(docs):
+    links = re.findall(r'<li><a href="([^"]+)">', (docs[0] / "index.html").read_text())
+    assert {docs[0] / link for link in links} == set(docs[0].rglob("*.html")) - {docs[0] / "index.html"}
+    (page,) = (docs[0] / "validations").rglob("*.html")
+    text = " ".join(re.sub(r"<[^>]+>", " ", page.read_text()).split())
+    assert "values must be unique" in text
+    assert "Must have greater than or equal to 1 rows" in text
+
+
+def test_broken_rules_are_named_with_counts_and_examples(contract, tmp_path):
+    rows = table(10)
+    broken = pl.concat([rows, rows.head(4)]).with_columns(
+        text=pl.when(pl.col("uri") == "u9").then(pl.lit("")).otherwise("text")
+    )
+    failures = {failure.rule: failure for failure in run_expectations(contract, broken, tmp_path / "docs")}
+    assert list(failures) == ["id.unique", "uri.unique", "text.minLength", "text.not_blank", "digest.unique"]
+    assert failures["uri.unique"].found == "8 rows that are not"
+    assert failures["uri.unique"].examples == ("'u0'", "'u1'", "'u2'")
+    assert "'min_value': 1" in failures["text.minLength"].expected
+
+
+def test_a_rule_on_the_whole_table_is_named_with_what_was_seen(contract, tmp_path):
+    (failure,) = run_expectations(contract, table(0), tmp_path / "docs")
+    assert failure.rule == "not_empty"
+    assert failure.found == "0"
+
+
+def test_an_expectation_that_does_not_exist_is_refused(contract, tmp_path):
+    odd = replace(contract, table_rules=(TableRule("odd", "expect_table_to_shine", {}),))
+    with pytest.raises(ContractError, match="rule odd: expect_table_to_shine"):
+        run_expectations(odd, table(1), tmp_path / "docs")

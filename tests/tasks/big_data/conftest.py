@@ -1,0 +1,81 @@
+"""A workspace of files, and steps run in it as `python -m tasks STEP` runs them."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+from infra.settings import Settings
+from tasks.big_data import documents
+from tasks.params import Params
+from tasks.report import Report, step_output
+
+
+class Workspace:
+    """Sources below one folder, params, and the steps of the big-data stage."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.values: dict[str, dict] = {"blueprint": {"preset": "nano"}, "discover": {"sources": ["docs"]}}
+
+    def file(self, name: str, content: str | bytes) -> Path:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    def set(self, **sections: dict) -> None:
+        for section, values in sections.items():
+            self.values[section] = {**self.values.get(section, {}), **values}
+
+    @property
+    def params(self) -> Params:
+        return Params.model_validate(self.values)
+
+    def settings(self, **values) -> Settings:
+        return Settings(workspace=self.root, **values)
+
+    def out(self, step: str) -> Path:
+        return self.root / "artifacts" / step
+
+    def run(self, *steps: str, **settings) -> Report:
+        """Report of the last step."""
+        for step in steps:
+            module = importlib.import_module(f"tasks.big_data.{step}")
+            with step_output(self.root / "artifacts", step) as out:
+                report: Report = module.run(self.params, self.settings(**settings), out)
+                report.write(out)
+        return report
+
+    def bytes_of(self, step: str) -> dict[str, bytes]:
+        """Every file that a step left, by name."""
+        folder = self.out(step)
+        return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+    def put(self, step: str, texts: dict[str, str]) -> None:
+        """Make a step's output from texts by uri, as if the steps before had run."""
+        rows = [
+            documents.Document(documents.document_id(uri), uri, "docs", uri, "MIT", text, documents.digest_of(text))
+            for uri, text in texts.items()
+        ]
+        table = documents.pl.DataFrame(rows, schema=documents.SCHEMA, orient="row")
+        documents.write_all(self.out(step), table, documents.REJECTED_SCHEMA.to_frame())
+
+    def texts(self, step: str) -> dict[str, str]:
+        """Accepted texts by uri."""
+        return dict(documents.read(self.out(step), ["uri", "text"]).iter_rows())
+
+    def reasons(self, step: str) -> dict[str, list[str]]:
+        """Reasons of rejected rows by uri."""
+        return dict(documents.read_rejected(self.out(step)).select("uri", "reasons").iter_rows())
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path)
+
+
+@pytest.fixture
+def make_workspace(tmp_path_factory: pytest.TempPathFactory):
+    """New workspaces, for tests that compare two or draw many."""
+    return lambda: Workspace(tmp_path_factory.mktemp("workspace"))

@@ -1,0 +1,107 @@
+"""Clean documents: one form of a text, and published rules at their thresholds."""
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.big_data import rules
+from tasks.big_data.clean import judge, normalise
+from tasks.big_data.documents import Document, Drop, Keep
+from tasks.params import Clean
+from tasks.report import StepError
+
+PROSE = "".join(f"Line {n} of a text says something that no other line does.\n" for n in range(20))
+CLEAN = Clean()
+
+
+def document(text: str, uri: str = "docs/a.txt") -> Document:
+    return Document("id", uri, "docs", "docs", "MIT", text, "")
+
+
+@pytest.mark.parametrize(
+    ("raw", "clean"),
+    [
+        ("a\r\nb\rc\n", "a\nb\nc\n"),
+        ("a\x85b\u2028c\u2029d", "a\nb\nc\nd"),
+        ("page one\x0c\npage two\x0cpage three", "page one\npage two\npage three"),
+        ("\ufeffa\x00b\x1b[0mc\x7f\x9f", "ab[0mc"),
+        ("e\u0301", "é"),
+        ("a \t\nb\t", "a\nb"),
+        ("\n\n a\n\n\n", " a\n"),
+        ("tab\tstays", "tab\tstays"),
+        (" \n\t\r\n", ""),
+    ],
+)
+def test_one_form_of_a_text(raw, clean):
+    assert normalise(raw, suffix=".txt") == clean
+
+
+@pytest.mark.parametrize("suffix", [".md", ".py", ".jsonl"])
+def test_white_space_that_may_mean_something_stays(suffix):
+    assert normalise("a  \nb\n", suffix=suffix) == "a  \nb\n"
+
+
+@given(st.text(), st.sampled_from([".txt", ".md"]))
+def test_a_normal_form_stays_as_it_is(text, suffix):
+    once = normalise(text, suffix=suffix)
+    assert normalise(once, suffix=suffix) == once
+    assert unicodedata.is_normalized("NFC", once)
+
+
+def test_a_good_text_is_kept():
+    assert judge(document(PROSE), CLEAN) == Keep(PROSE)
+
+
+def test_all_rules_that_are_against_a_text_are_named():
+    assert judge(document("-\n" * 20), CLEAN) == Drop(("too_short", "few_letters", "repeated_lines"))
+
+
+@pytest.mark.parametrize(
+    ("rule", "good", "bad"),
+    [
+        (rules.too_short, "a" * 64, "a" * 63),
+        (rules.too_long, "a" * 1_000_000, "a" * 1_000_001),
+        (rules.long_line, "b\n" + "a" * 10_000, "b\n" + "a" * 10_001),
+        (rules.long_lines, "a" * 999 + "\n" + "a" * 1000, "a" * 1000 + "\n" + "a" * 1000),
+        (rules.few_letters, "ab" + "-_ " * 2, "ab" + "-_ " * 2 + "!"),
+        # 5 of 10 characters are repeated, then 10 of 15.
+        (rules.repeated_lines, "same\n" * 2, "same\n" * 3),
+        (rules.bullet_lines, "- a\n" * 9 + "b", "- a\n* b\n" * 5),
+        (rules.ellipsis_lines, "a...\nb…\nc...\n" + "d\n" * 7, "a...\nb…\nc...\n" + "d\n" * 6),
+        (rules.damaged, "a" * 999 + "\ufffd", "a" * 998 + "\ufffd"),
+    ],
+)
+def test_each_rule_holds_at_its_threshold(rule, good, bad):
+    assert rule(good, CLEAN) is None
+    assert rule(bad, CLEAN) == rule.__name__
+    assert rule in rules.RULES
+
+
+def test_every_threshold_belongs_to_a_rule():
+    assert set(rules.RULES.values()) == set(Clean.model_fields)
+
+
+def test_dropped_documents_stay_as_they_came_and_the_report_says_which_limit(workspace):
+    workspace.put("ingest", {"docs/a.txt": PROSE.replace("\n", "\r\n"), "docs/b.txt": "short\r\n"})
+    report = workspace.run("clean")
+    assert workspace.texts("clean") == {"docs/a.txt": PROSE}
+    assert workspace.reasons("clean") == {"docs/b.txt": ["too_short"]}
+    assert report.facts["rules"] == {"too_short": "clean.min_characters = 64"}
+    assert report.facts["documents_changed"] == 1
+    assert report.summary == "1 of 2 documents; 1 rejected: too_short 1"
+
+
+def test_when_every_document_goes_the_limits_are_named(workspace):
+    workspace.put("ingest", {f"docs/{n}": f"fix pump {n}" for n in range(5)})
+    with pytest.raises(StepError, match=r"all 5 were dropped: too_short \(clean.min_characters = 64\) 5; change"):
+        workspace.run("clean")
+    workspace.set(clean={"min_characters": 5})
+    assert workspace.run("clean").rows_out == 5
+
+
+def test_when_most_documents_go_it_is_said(workspace, caplog):
+    workspace.put("ingest", {"docs/a": PROSE, "docs/b": "short", "docs/c": "shorter"})
+    workspace.run("clean")
+    assert "2 of 3 documents were dropped: too_short (clean.min_characters = 64) 2" in caplog.text

@@ -1,0 +1,141 @@
+"""Sources become documents: exactly the manifest's bytes, each file read once, nothing lost."""
+
+import gzip
+import json
+
+import polars as pl
+import pytest
+
+from tasks.big_data import documents, ingest
+from tasks.report import StepError
+
+TEXT = "A text of some length, with a full stop at its end.\n"
+
+
+def test_files_and_rows_become_documents_with_id_group_and_licence(workspace):
+    workspace.set(discover={"sources": ["docs", "log.jsonl"]}, ingest={"licence": "MIT"})
+    workspace.file("docs/a.txt", "one")
+    workspace.file("docs/sub/b.md", "two")
+    workspace.file("docs/sub/c.jsonl", '{"text": "three"}\n\n{"text": "four"}\n')
+    workspace.file("log.jsonl", '{"text": "five"}\n')
+    report = workspace.run("discover", "ingest")
+
+    table = documents.read(workspace.out("ingest")).sort("uri")
+    assert table.select("uri", "source", "group", "text").rows() == [
+        ("docs/a.txt", "docs", "docs/a.txt", "one"),
+        ("docs/sub/b.md", "docs", "docs/sub", "two"),
+        ("docs/sub/c.jsonl#1", "docs", "docs/sub", "three"),
+        ("docs/sub/c.jsonl#3", "docs", "docs/sub", "four"),
+        ("log.jsonl#1", "log.jsonl", "log.jsonl#1", "five"),
+    ]
+    assert table["id"].to_list() == [documents.document_id(uri) for uri in table["uri"]]
+    assert table["digest"].to_list() == [documents.digest_of(text) for text in table["text"]]
+    assert set(table["licence"]) == {"MIT"}
+    assert report.rows_in == report.rows_out == 5
+    assert report.facts["sources_read"]["docs"] == {"documents": 4, "rejected": 0, "characters": 15}
+
+
+def test_the_licence_of_the_standard_library_is_known_unless_said(workspace):
+    table = ingest.Table(workspace.params.ingest)
+    file = ingest.SourceFile(uri="python:stdlib/os.py", source="python:stdlib", size=1, sha256="0" * 64)
+    table.add(file, [ingest.Row(None, "x", "utf-8", None)])
+    assert table.accepted()["licence"].to_list() == ["PSF-2.0"]
+
+
+def test_unreadable_sources_are_listed_and_the_run_goes_on(workspace):
+    workspace.file("docs/a.txt", TEXT)
+    workspace.file("docs/b.txt", b"\x89PNG\x00")
+    workspace.file("docs/c.txt.gz", gzip.compress(TEXT.encode())[:20])
+    workspace.file("docs/d.jsonl", '{"text": "row"}\n{"text": \n')
+    report = workspace.run("discover", "ingest")
+
+    assert workspace.texts("ingest") == {"docs/a.txt": TEXT, "docs/d.jsonl#1": "row"}
+    assert workspace.reasons("ingest") == {
+        "docs/b.txt": ["binary"],
+        "docs/c.txt.gz": ["corrupt_gzip"],
+        "docs/d.jsonl#2": ["broken_json"],
+    }
+    assert report.facts["unreadable"] == {"docs/b.txt": "binary", "docs/c.txt.gz": "corrupt_gzip"}
+    assert (report.rows_in, report.rows_out, report.rows_rejected) == (5, 2, 3)
+    assert report.reasons == {"binary": 1, "broken_json": 1, "corrupt_gzip": 1}
+
+
+def test_nothing_readable_is_an_error(workspace):
+    workspace.file("docs/a.txt", b"\x00")
+    workspace.file("docs/b.jsonl", "broken\n")
+    with pytest.raises(StepError, match=r"text in 2 sources, found none that can be read: binary 1, broken_json 1"):
+        workspace.run("discover", "ingest")
+    assert not workspace.out("ingest").exists()
+
+
+def test_a_missing_text_column_is_an_error_that_names_the_others(workspace):
+    workspace.file("docs/a.jsonl", json.dumps({"raw": "x", "norm": "y", "n": 1}))
+    with pytest.raises(StepError, match=r"a\.jsonl: expected a column 'text'.*hold text: raw, norm;.*text_column"):
+        workspace.run("discover", "ingest")
+    workspace.set(ingest={"text_column": "raw"})
+    workspace.run("ingest")
+    assert workspace.texts("ingest") == {"docs/a.jsonl#1": "x"}
+
+
+@pytest.mark.parametrize("warm", [False, True])
+@pytest.mark.parametrize("change", ["other text", "gone"])
+def test_a_source_that_changed_since_discover_is_refused(workspace, warm, change):
+    path = workspace.file("docs/a.txt", "first text")
+    workspace.run("discover")
+    if warm:
+        workspace.run("ingest")
+    path.unlink()
+    if change != "gone":
+        path.write_text(change)
+    with pytest.raises(StepError, match=r"docs/a\.txt: changed since discover: .*`abcd discover`.*`dvc pull`"):
+        workspace.run("ingest")
+
+
+def test_unchanged_files_are_never_read_twice(workspace, monkeypatch):
+    workspace.file("docs/a.txt", TEXT)
+    workspace.file("docs/b.jsonl", '{"text": "row"}\n')
+    workspace.run("discover", "ingest")
+    before = workspace.bytes_of("ingest")
+
+    read = []
+    real = ingest.read_rows
+    monkeypatch.setattr(ingest, "read_rows", lambda data, **kinds: read.append(data) or real(data, **kinds))
+    workspace.run("ingest")
+    assert read == []
+    assert workspace.bytes_of("ingest") == before
+
+    workspace.file("docs/c.txt", "new")
+    workspace.run("discover", "ingest", discover=True)
+    assert read == [b"new"]
+    workspace.set(ingest={"text_column": "other"})
+    with pytest.raises(StepError):
+        workspace.run("ingest")
+    assert read == [b"new", b'{"text": "row"}\n']
+
+
+def test_an_incremental_run_gives_the_bytes_of_a_run_from_nothing(workspace, make_workspace):
+    other = make_workspace()
+    for each in (workspace, other):
+        for name in "abcdefgh":
+            each.file(f"docs/{name}.txt", TEXT * (ord(name) - 90))
+        each.file("docs/z.jsonl", '{"text": "row"}\nbroken\n')
+    workspace.run("discover", "ingest")
+    for each in (workspace, other):
+        each.file("docs/i.txt", "new")
+        (each.root / "docs/c.txt").unlink()
+        each.file("docs/d.txt", "changed")
+    workspace.run("discover", "ingest", discover=True)
+    other.run("discover", "ingest")
+    assert workspace.bytes_of("ingest") == other.bytes_of("ingest")
+
+
+def test_a_broken_memory_is_removed_and_said(workspace, caplog):
+    workspace.file("docs/a.txt", TEXT)
+    workspace.run("discover", "ingest")
+    before = workspace.bytes_of("ingest")
+    (memory,) = (workspace.settings().cache / "ingest").glob("*.parquet")
+    memory.write_bytes(memory.read_bytes()[:100])
+    workspace.run("ingest")
+    assert workspace.bytes_of("ingest") == before
+    assert "its sources are read again" in caplog.text
+    assert pl.read_parquet(memory)["text"].to_list() == [TEXT]

@@ -1,0 +1,84 @@
+"""The optimizer steps, in this process and without Ray."""
+
+import math
+
+import pytest
+import torch
+
+from tasks.compute import checkpoint
+from tasks.compute.loop import Checkpoints, Place, Run, train
+from tasks.compute.meter import Meter
+from tasks.compute.worker import open_run
+from tasks.report import StepError
+
+
+def same_weights(left: Run, right: Run) -> bool:
+    a, b = left.model.state_dict(), right.model.state_dict()
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def watch_nothing(_run: Run, _meter: Meter) -> None:
+    pass
+
+
+def test_the_loss_falls_and_each_step_leaves_a_line(workspace, tmp_path):
+    run = open_run(workspace.artifacts, Place())
+    train(run, Checkpoints(tmp_path / "c", 1000), watch_nothing)
+    assert [line["step"] for line in run.curve] == list(range(1, 21))
+    assert run.curve[-1]["tokens"] == 64 * 20
+    assert run.curve[0]["loss"] == pytest.approx(math.log(300), abs=0.2)
+    assert run.curve[-1]["loss"] < run.curve[0]["loss"] - 0.2
+    assert not (tmp_path / "c").exists()
+
+
+def test_expert_loads_are_shares_of_a_layer(workspace, tmp_path):
+    run = open_run(workspace.artifacts, Place())
+    train(run, Checkpoints(tmp_path / "c", 1000), watch_nothing)
+    [shares] = run.curve[-1]["expert_load"]
+    assert len(shares) == 4
+    assert sum(shares) == pytest.approx(1, abs=1e-5)
+
+
+def test_the_mean_loss_does_not_depend_on_micro_shards(workspace, one_thread):
+    first = open_run(workspace.artifacts, Place())
+    first.advance()
+    whole = open_run(workspace.set_training(micro_shards=1).artifacts, Place())
+    whole.advance()
+    assert first.curve[0]["loss"] == pytest.approx(whole.curve[0]["loss"], rel=1e-5)
+    assert first.curve[0]["gradient_norm"] == pytest.approx(whole.curve[0]["gradient_norm"], rel=1e-4)
+
+
+def test_a_run_that_stopped_ends_with_the_same_bits(workspace, tmp_path):
+    straight = open_run(workspace.artifacts, Place())
+    train(straight, Checkpoints(tmp_path / "straight", 1000), watch_nothing)
+
+    def interrupt(run: Run, _meter: Meter) -> None:
+        if run.step == 13:
+            raise InterruptedError
+
+    places = Checkpoints(tmp_path / "stopped", 5)
+    with pytest.raises(InterruptedError):
+        train(open_run(workspace.artifacts, Place()), places, interrupt)
+    seen = []
+    resumed = open_run(workspace.artifacts, Place())
+    train(resumed, places, lambda run, _meter: seen.append(run.step))
+    assert seen[0] == 11
+    assert same_weights(resumed, straight)
+    assert resumed.curve == straight.curve
+
+
+def test_time_before_a_stop_is_counted(workspace, tmp_path):
+    run = open_run(workspace.artifacts, Place())
+    meter = Meter(device="cpu", flops_per_token=1, before={"wall_seconds": 100.0, "cpu_seconds": 50.0})
+    checkpoint.save(tmp_path, 19, {**run.state(meter), "curve": [{"loss": 1.0}] * 19})
+    ended = train(open_run(workspace.artifacts, Place()), Checkpoints(tmp_path, 1000), watch_nothing)
+    assert ended.spent()["wall_seconds"] > 100
+    assert ended.spent()["cpu_seconds"] > 50
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_advice(workspace):
+    run = open_run(workspace.artifacts, Place())
+    with torch.no_grad():
+        run.model.lm_head.weight[0, 0] = torch.nan
+    with pytest.raises(StepError, match=r"step 1 .*diverged.*train.learning_rate"):
+        run.advance()
