@@ -4,8 +4,6 @@ import time
 
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
-from tasks.distribution.publish import PublishedRelease
-from tasks.distribution.publish import publish as publish_release
 
 from flows import present, terminal
 from flows.graph import require_current
@@ -13,6 +11,8 @@ from flows.stage import stage
 from flows.step import run_step
 from infra.settings import Settings
 from tasks.__main__ import STEPS
+from tasks.distribution.publish import PublishedRelease
+from tasks.distribution.publish import publish as publish_release
 
 
 @flow(name="distribution")

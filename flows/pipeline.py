@@ -2,7 +2,6 @@
 
 from prefect import flow
 from prefect.logging import get_run_logger
-from tasks.distribution.publish import PublishedRelease
 
 from flows.algorithm import algorithm
 from flows.big_data import big_data
@@ -12,6 +11,7 @@ from infra.lock import workspace_lock
 from infra.settings import Settings
 from infra.workspace import prepare
 from tasks import params
+from tasks.distribution.publish import PublishedRelease
 
 
 @flow(name="pipeline")

@@ -62,7 +62,8 @@ def pull(ref: Ref, *, to: Annotated[Path, typer.Option(help="An empty or new fol
     done = pull_release(Settings.load(), ref, to)
     said = "was already there" if done.already_there else "pulled"
     Console().print(
-        f"{done.name}@v{done.version} {said}: {done.files} files, {decimal(done.size)} in {done.folder}, every byte verified",
+        f"{done.name}@v{done.version} {said}: {done.files} files, {decimal(done.size)} in {done.folder}, "
+        "every byte verified",
         soft_wrap=True,
     )
 

@@ -10,8 +10,8 @@ from rich.markup import escape
 from rich.panel import Panel
 
 from flows import server, terminal
-from flows.present import describe
 from flows.graph import StepProcess, require_current
+from flows.present import describe
 from infra.lock import workspace_lock
 from infra.settings import Settings
 from infra.workspace import prepare, source_parameter

@@ -227,8 +227,8 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         },
         "tokenizer": {"vocab_size": 2048},
         "train": {
-            "tokens": 1_228_800, "batch_tokens": 4096,
-            "micro_shards": 4, "learning_rate": 0.02, "adamw_learning_rate": 0.003,
+            "tokens": 1_024_000, "batch_tokens": 4096,
+            "micro_shards": 4, "learning_rate": 0.012, "adamw_learning_rate": 0.01,
             "weight_decay": 0.01, "warmup_share": 0.05, "decay_share": 0.5,
             "gradient_clip": 1.0, "balance_rate": 0.01, "seed": 1,
         },

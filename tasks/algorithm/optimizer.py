@@ -1,9 +1,10 @@
 """Gradients -> new weights: Muon for matrices, AdamW for embedding, head, router and norms; and the rate's schedule."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adamw import adamw
 
 from tasks.algorithm.model import Model
 from tasks.params import Train
@@ -22,24 +23,28 @@ _ADAMW_NAMES = ("embed_tokens.weight", "lm_head.weight", "mlp.gate.weight")
 _CHUNK_BYTES = 1 << 19
 
 
+# Updates of weights, each a stack of matrices (N, R, C) -> their directions, in the same order. This is a third of the
+# work of a small step and the same on all workers: `tasks/compute/share.py` shares it out.
+Directions = Callable[[Sequence[Tensor]], Sequence[Tensor]]
+
+
 class Optimizer:
     """Both optimizers as one; `step` takes the schedule's share of the peak rates."""
 
-    def __init__(self, model: Model, training: Train) -> None:
+    def __init__(self, model: Model, training: Train, directions: Directions) -> None:
         self._training = training
+        self._directions = directions
         self._matrices: dict[str, nn.Parameter] = {}
         self._others: dict[str, nn.Parameter] = {}
         for name, weight in model.named_parameters():
             is_matrix = weight.dim() >= 2 and not name.endswith(_ADAMW_NAMES)
             (self._matrices if is_matrix else self._others)[name] = weight
         self._momentum = {name: torch.zeros_like(weight) for name, weight in self._matrices.items()}
-        self._adamw = torch.optim.AdamW(
-            self._others.values(),
-            lr=training.adamw_learning_rate,
-            betas=_ADAMW_BETAS,
-            eps=_ADAMW_EPS,
-            weight_decay=0.0,
-        )
+        self._adamw = {
+            "exp_avg": {name: torch.zeros_like(weight) for name, weight in self._others.items()},
+            "exp_avg_sq": {name: torch.zeros_like(weight) for name, weight in self._others.items()},
+            "step": {name: torch.tensor(0.0) for name in self._others},
+        }
 
     def zero_grad(self) -> None:
         """Forget all gradients."""
@@ -49,52 +54,62 @@ class Optimizer:
     @torch.no_grad()
     def step(self, lr_scale: float) -> None:
         """One update with `lr_scale` times the peak rates."""
-        for name, weight in self._matrices.items():
-            self._step_matrix(name, weight, lr_scale * self._training.learning_rate)
-        for group in self._adamw.param_groups:
-            group["lr"] = lr_scale * self._training.adamw_learning_rate
-        self._adamw.step()
+        self._step_matrices(lr_scale * self._training.learning_rate)
+        self._step_others(lr_scale * self._training.adamw_learning_rate)
 
-    def _step_matrix(self, name: str, weight: nn.Parameter, rate: float) -> None:
+    def _step_matrices(self, rate: float) -> None:
         """Muon with Nesterov momentum, and decoupled weight decay."""
-        if weight.grad is None:
-            return
-        momentum = self._momentum[name].lerp_(weight.grad, 1 - _MOMENTUM)
-        update_NRC = _as_stack(name, weight.grad.lerp(momentum, _MOMENTUM))
-        rows, columns = update_NRC.shape[1:]
-        # Keeps the change of a layer's output the same for every width (Jordan, as above).
-        scale = max(1.0, rows / columns) ** 0.5
-        weight.mul_(1 - rate * self._training.weight_decay)
-        weight.add_(orthogonalize(update_NRC).view_as(weight), alpha=-rate * scale)
+        updates: dict[str, Tensor] = {}
+        for name, weight in self._matrices.items():
+            if weight.grad is not None:
+                momentum = self._momentum[name].lerp_(weight.grad, 1 - _MOMENTUM)
+                updates[name] = _as_stack(name, weight.grad.lerp(momentum, _MOMENTUM))
+        for name, direction_NRC in zip(updates, self._directions([*updates.values()]), strict=True):
+            weight, (rows, columns) = self._matrices[name], direction_NRC.shape[1:]
+            # Keeps the change of a layer's output the same for every width (Jordan, as above).
+            scale = max(1.0, rows / columns) ** 0.5
+            weight.mul_(1 - rate * self._training.weight_decay)
+            weight.add_(direction_NRC.view_as(weight), alpha=-rate * scale)
+
+    def _step_others(self, rate: float) -> None:
+        """AdamW (https://arxiv.org/abs/1711.05101); as a function, since its class loads torch's compiler: 1.6 s."""
+        names = [name for name, weight in self._others.items() if weight.grad is not None]
+        weights: list[Tensor] = [self._others[name] for name in names]
+        gradients = [weight.grad for weight in weights if weight.grad is not None]
+        means, squares, steps = ([self._adamw[kind][name] for name in names] for kind in self._adamw)
+        adamw(
+            weights, gradients, means, squares, [], steps, foreach=False, amsgrad=False, maximize=False, lr=rate,
+            beta1=_ADAMW_BETAS[0], beta2=_ADAMW_BETAS[1], eps=_ADAMW_EPS, weight_decay=0.0,
+        )  # fmt: skip
 
     def state_dict(self) -> dict[str, Tensor]:
         """All that a resumed run needs, by name; tensors only."""
         state = {f"muon.{name}": momentum for name, momentum in self._momentum.items()}
-        for name, weight in self._others.items():
-            state |= {f"adamw.{name}.{key}": value for key, value in self._adamw.state[weight].items()}
+        for kind, tensors in self._adamw.items():
+            state |= {f"adamw.{name}.{kind}": value for name, value in tensors.items()}
         return state
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Go on from what `state_dict` gave.
 
         Raises:
-            KeyError: a matrix of the model has no momentum in `state`.
+            KeyError: a weight of the model has nothing in `state`.
         """
         for name, momentum in self._momentum.items():
             momentum.copy_(state[f"muon.{name}"])
-        for name, weight in self._others.items():
-            prefix = f"adamw.{name}."
-            own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-            # AdamW counts its steps on the CPU.
-            self._adamw.state[weight] = {
-                key: value.clone() if key == "step" else value.to(weight.device, copy=True)
-                for key, value in own.items()
-            }
+        for kind, tensors in self._adamw.items():
+            for name, value in tensors.items():
+                value.copy_(state[f"adamw.{name}.{kind}"])
 
 
-def build_optimizer(model: Model, training: Train) -> Optimizer:
-    """Optimizer for all weights of a model."""
-    return Optimizer(model, training)
+def build_optimizer(model: Model, training: Train, directions: Directions | None = None) -> Optimizer:
+    """Optimizer for all weights of a model; `directions` may share out the work of `orthogonalize`."""
+    return Optimizer(model, training, directions or orthogonalize_all)
+
+
+def orthogonalize_all(updates: Sequence[Tensor]) -> list[Tensor]:
+    """`orthogonalize` for each update (N, R, C)."""
+    return [orthogonalize(update_NRC) for update_NRC in updates]
 
 
 def orthogonalize(matrices_NRC: Tensor) -> Tensor:

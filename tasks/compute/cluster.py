@@ -1,5 +1,6 @@
 """Settings -> a running Ray, started on this machine or joined, and how the workers of a run lie on it."""
 
+import contextlib
 import logging
 import os
 import secrets
@@ -18,6 +19,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
+from filelock import FileLock, Timeout
+
 from infra.settings import Settings
 from tasks.report import StepError
 
@@ -28,6 +31,7 @@ logger = logging.getLogger(__name__)
 Device = Literal["cpu", "cuda"]
 
 _ROOT = Path(__file__).resolve().parents[2]
+_SHORT_PATH, _FOLDER_PREFIX, _LOCK = Path("/tmp"), "abcd-ray-", "lock"
 # The least that Ray takes; nothing large goes through its object store.
 _OBJECT_STORE_BYTES = 75 << 20
 # Threads inside a small model's step do not pay, and spinning ones take the cores of the others.
@@ -76,10 +80,9 @@ def start(settings: Settings, *, micro_shards: int) -> Iterator[Cluster]:
         StepError: the cluster to join cannot be reached or has no worker to give.
     """
     is_local = not settings.ray_address
-    folder = Path(tempfile.mkdtemp(prefix="abcd-ray-", dir="/tmp")) if is_local else settings.runs / "ray"
     environment = _TRAIN_ENVIRONMENT | (_local_environment() if is_local else {})
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    with _environment(environment):
+    with _folder(settings) as folder, _environment(environment):
         import ray
 
         # Seconds of imports, while Ray's own processes start. In a thread and not the other way round: Ray's
@@ -98,7 +101,6 @@ def start(settings: Settings, *, micro_shards: int) -> Iterator[Cluster]:
             ray.shutdown()
             for number, handler in handlers.items():
                 signal.signal(number, handler)
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def fitting_workers(available: int, micro_shards: int) -> int:
@@ -147,6 +149,28 @@ def _store(rank: int, workers: int) -> Any:
     return dist.TCPStore(  # type: ignore[attr-defined]  # documented, but not in __all__
         host, port, workers, is_master=rank == 0, master_listen_fd=listener.detach() if listener else None
     )
+
+
+@contextmanager
+def _folder(settings: Settings) -> Iterator[Path]:
+    """Where Ray keeps what it writes, for the length of the block.
+
+    On one machine it has a short path, since sockets are in it. A run that was killed hard could not remove its own:
+    the next one does, when nobody holds the lock in it.
+    """
+    if settings.ray_address:
+        folder = settings.runs / "ray"
+    else:
+        for left in _SHORT_PATH.glob(f"{_FOLDER_PREFIX}*/{_LOCK}"):
+            with contextlib.suppress(OSError, Timeout), FileLock(left, timeout=0):
+                shutil.rmtree(left.parent, ignore_errors=True)
+        folder = Path(tempfile.mkdtemp(prefix=_FOLDER_PREFIX, dir=_SHORT_PATH))
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / _LOCK):
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _local_environment() -> dict[str, str]:

@@ -17,6 +17,7 @@ from tasks.compute import checkpoint
 from tasks.compute.batches import Batches
 from tasks.compute.cluster import Device
 from tasks.compute.meter import Meter, total
+from tasks.compute.share import SharedDirections
 from tasks.compute.tree import GradientTree
 from tasks.report import StepError
 
@@ -59,7 +60,8 @@ class Run:
         self.model = Model(self.blueprint.shape).to(self.place.device)
         self.model.init_weights(training.seed)
         torch.manual_seed(training.seed)
-        self._optimizer = build_optimizer(self.model, training)
+        shared = SharedDirections(rank=self.place.rank, workers=self.place.workers)
+        self._optimizer = build_optimizer(self.model, training, shared)
         self._tree = GradientTree(self.model.parameters(), extra=1)
         self._load_LE = torch.zeros_like(self.model.expert_counts_LE)
 

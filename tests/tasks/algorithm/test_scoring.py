@@ -24,12 +24,12 @@ def test_short_document_is_its_log_likelihood_after_end_of_text(tiny):
 
 
 def test_long_document_by_hand(tiny):
-    # Sequences of 16 with an overlap of 8: predictions 0-15, then 16-23 seen from 8, then 24-29 seen from 16.
+    # Sequences of 16 with an overlap of 4: predictions 0-15, then 16-27 seen from 12, then 28-29 seen from 24.
     model = tiny.model(tiny.shape())
     [document] = documents(tiny, 30)
     tokens = torch.tensor([0, *document.astype(int).tolist()])
     expected = 0.0
-    for start, first, end in [(0, 0, 16), (8, 16, 24), (16, 24, 30)]:
+    for start, first, end in [(0, 0, 16), (12, 16, 28), (24, 28, 30)]:
         log_p = model(tokens[None, start:end]).log_softmax(-1)[0]
         expected -= sum(log_p[i - start, tokens[i + 1]].item() for i in range(first, end))
     assert document_bits(model, [document])[0] == pytest.approx(expected / math.log(2), rel=1e-5)
@@ -42,7 +42,7 @@ def test_every_token_is_counted_once_with_the_context_it_may_have(tiny, length):
         assert len(window.tokens) <= 17
         for i in range(window.skip, len(window.tokens) - 1):
             counted.append(window.tokens[i + 1])
-            assert i + 1 >= min(window.start + i + 1, 8)
+            assert i + 1 >= min(window.start + i + 1, 4)
     assert counted == list(range(1, length + 1))
 
 
