@@ -17,7 +17,7 @@ run: $(READY) ## turn text into a published model: the main job
 	@$(ACTIVE) abcd run
 
 test: $(READY) ## run all tests
-	@$(ACTIVE) pytest -n auto --dist loadgroup --durations 15
+	@$(ACTIVE) pytest -n auto --dist loadfile --no-loadscope-reorder --durations 15
 
 check: $(READY) ## lint, format, types, import direction
 	@$(ACTIVE) ruff check .

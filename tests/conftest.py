@@ -11,12 +11,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of the whole thread share one clone, so they run on one worker, and first."""
-    for item in items:
-        if item.get_closest_marker("thread"):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    """The long tests first, so that the short ones fill the other worker."""
     items.sort(key=lambda item: item.get_closest_marker("thread") is None)
 
 

@@ -203,17 +203,15 @@ def _connect(settings: Settings, folder: Path) -> None:
     import ray
 
     if not settings.ray_address:
-        # Ray looks for free ports and binds them a moment later: two that start at once would take the same.
-        with FileLock(_SHORT_PATH / f"abcd.ray.{os.getuid()}.lock"):
-            ray.init(
-                address="local",  # whatever RAY_ADDRESS says
-                num_cpus=settings.workers or None,
-                num_gpus=0 if settings.device == "cpu" else None,
-                object_store_memory=_OBJECT_STORE_BYTES,
-                include_dashboard=False,
-                logging_level=logging.WARNING,
-                _temp_dir=str(folder),
-            )
+        ray.init(
+            address="local",  # whatever RAY_ADDRESS says
+            num_cpus=settings.workers or None,
+            num_gpus=0 if settings.device == "cpu" else None,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            include_dashboard=False,
+            logging_level=logging.WARNING,
+            _temp_dir=str(folder),
+        )
         return
     try:
         ray.init(

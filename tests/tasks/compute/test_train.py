@@ -144,11 +144,12 @@ def test_a_killed_worker_changes_nothing(workspace, tmp_path, capfd):
 @pytest.mark.thread
 def test_one_and_two_workers_give_the_same_bytes(workspace, tmp_path):
     """One Ray for three trainings: by one worker, by two, and by two of which one dies once too often."""
-    from tasks.compute import supervisor, worker
-
     settings = workspace.settings(workers=2, checkpoint_steps=5)
     outs = {}
     with cluster.start(settings, micro_shards=4) as ray:
+        # Here, because Ray reads whether it wants a token when it is imported.
+        from tasks.compute import supervisor, worker
+
         assert (ray.workers, ray.device) == (2, "cpu")
         for workers in (1, 2):
             outs[workers] = tmp_path / f"out{workers}"
