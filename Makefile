@@ -19,11 +19,12 @@ run: $(READY) ## turn text into a published model: the main job
 test: $(READY) ## run all tests
 	@$(ACTIVE) pytest -n auto --dist loadfile --no-loadscope-reorder --durations 15
 
-check: $(READY) ## lint, format, types, import direction
+check: $(READY) ## lint, format, types, import direction, coverage of the unit tests
 	@$(ACTIVE) ruff check .
 	@$(ACTIVE) ruff format --check .
 	@$(ACTIVE) mypy
 	@$(ACTIVE) lint-imports
+	@$(ACTIVE) pytest -n auto -q -m 'not thread' --cov --cov-report= --cov-fail-under=78
 
 format: $(READY) ## format the code and fix what ruff can fix
 	@$(ACTIVE) ruff check --fix .
