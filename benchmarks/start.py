@@ -34,7 +34,7 @@ with server.prefect_server(settings):
 RAY = """
 from infra.settings import Settings
 from tasks.compute import cluster
-with cluster.cluster(Settings.load()):
+with cluster.start(Settings.load(), micro_shards=4):
     pass
 """
 GRAPH = [sys.executable, "-m", "dvc", "status", "--json", "blueprint"]

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.filesize import decimal
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from infra.settings import Settings
 from tasks.distribution import catalogue
@@ -30,7 +30,17 @@ def releases(
     if not rows:
         console.print("no release yet: type `abcd run`")
         return
-    table = Table("release", "aliases", "released", "bits/byte", "parameters", "active", "size", "gate", box=None)
+    table = Table(
+        Column("release", no_wrap=True),
+        "aliases",
+        "released",
+        "bits/byte",
+        "parameters",
+        "active",
+        "size",
+        "gate",
+        box=None,
+    )
     for row in rows:
         table.add_row(
             f"[bold]{row.name}@v{row.version}[/]",
