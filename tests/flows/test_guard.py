@@ -7,8 +7,9 @@ import sys
 import time
 from pathlib import Path
 
-import psutil
 import pytest
+
+from tests.processes import all_gone
 
 # A child that starts a grandchild in a session of its own, both ignoring SIGTERM, and writes their process ids.
 TREE = """
@@ -37,15 +38,6 @@ def tree(pids: Path) -> list[int]:
         assert time.monotonic() < deadline, "the child did not start"
         time.sleep(0.02)
     return [int(pid) for pid in pids.read_text().split()]
-
-
-def all_gone(pids: list[int], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while any(psutil.pid_exists(p) and psutil.Process(p).status() != "zombie" for p in pids):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 @pytest.mark.parametrize("end", ["flow_killed", "guard_terminated"])

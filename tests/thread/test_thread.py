@@ -13,6 +13,7 @@ import pytest
 
 from tasks.__main__ import STEPS
 from tests.conftest import Clone
+from tests.processes import command_line
 from tests.thread.conftest import Watch
 
 pytestmark = pytest.mark.thread
@@ -145,7 +146,7 @@ def test_a_killed_flow_takes_all_with_it_and_the_next_run_goes_on_from_a_checkpo
 def test_ctrl_c_stops_the_run_and_its_server(clone: Clone, first_run: tuple[str, Watch]):
     process = clone.start("abcd", "run")
     deadline = time.monotonic() + 60
-    while not [c for c in psutil.Process(process.pid).children(recursive=True) if "dvc" in " ".join(c.cmdline())]:
+    while not [c for c in psutil.Process(process.pid).children(recursive=True) if "dvc" in command_line(c)]:
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < deadline, "no step was started"
         time.sleep(0.05)

@@ -21,6 +21,7 @@ from tasks.compute.loop import Checkpoints, Place, Run
 from tasks.compute.loop import train as train_here
 from tasks.compute.worker import open_run, work_at, write_outputs
 from tasks.report import StepError, sha256_of, write_json
+from tests.processes import all_gone, command_line
 
 pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.timeout(240)]
 
@@ -32,7 +33,7 @@ def rays_home() -> list[bool]:
 
 def ray_folders(process: psutil.Process) -> set[str]:
     """Ray's temporary folder, as its processes are told."""
-    return set(re.findall(r"/tmp/abcd-ray-\w+", " ".join(process.cmdline())))
+    return set(re.findall(r"/tmp/abcd-ray-\w+", command_line(process)))
 
 
 class Watcher(threading.Thread):
@@ -59,7 +60,7 @@ class Watcher(threading.Thread):
         for process in psutil.Process().children(recursive=True):
             with contextlib.suppress(psutil.Error):
                 self.folders |= ray_folders(process)
-                if any("RayTrainWorker" in part for part in process.cmdline()):
+                if "RayTrainWorker" in command_line(process):
                     self.workers.add(process.pid)
                     if kill and not self.killed:
                         self.killed = process.pid
@@ -134,7 +135,7 @@ def test_a_killed_worker_changes_nothing(workspace, tmp_path, capfd):
     # Nothing is left.
     assert not list((settings.runs / "checkpoints").iterdir())
     assert not list((settings.runs / "progress").iterdir())
-    assert not psutil.Process().children(recursive=True)
+    assert all_gone((child.pid for child in psutil.Process().children(recursive=True)), 5.0)
     assert len(watcher.folders) == 1
     assert not any(Path(folder).exists() for folder in watcher.folders)
     assert rays_home() == home
