@@ -7,11 +7,12 @@ exactly one gets a name. Everything else is reading and streaming, with the SHA-
 import hashlib
 import os
 import secrets
+import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, NoReturn
 
@@ -81,6 +82,13 @@ class Store(ABC):
     def remove(self, name: str) -> None:
         """Free a name; no error when it is not there."""
 
+    def scratch(self) -> AbstractContextManager[Path]:
+        """Path of a local file in the making, which `take` may take; gone afterwards."""
+
+    @abstractmethod
+    def take(self, name: str, file: Path) -> None:
+        """Give a finished file of `scratch` a name, replacing what is there; whole or not at all."""
+
     def where(self, name: str) -> str:
         """Full name, for people."""
         return f"{self.root.rstrip('/')}/{name}"
@@ -147,7 +155,7 @@ class LocalStore(Store):
 
     def put_if_absent(self, name: str, data: bytes) -> bool:
         target = self._path(name)
-        with self._fresh_file() as fresh:
+        with self.scratch() as fresh:
             fresh.write_bytes(data)
             _sync(fresh)
             _make_folder(target.parent)
@@ -165,26 +173,16 @@ class LocalStore(Store):
         return True
 
     def put(self, name: str, source: Path, *, sha256: str) -> None:
-        target = self._path(name)
-        with self._fresh_file() as fresh:
+        with self.scratch() as fresh:
             with source.open("rb") as read, fresh.open("wb") as write:
                 came = _measure(_copied(_pieces(read), write))
-            _sync(fresh)
             if came.sha256 != sha256:
                 _refuse_changed(source, came, sha256)
-            _make_folder(target.parent)
-            fresh.replace(target)
-        _sync(target.parent)
-
-    def remove(self, name: str) -> None:
-        self._path(name).unlink(missing_ok=True)
-
-    def _path(self, name: str) -> Path:
-        return self._root / _safe(name)
+            self.take(name, fresh)
 
     @contextmanager
-    def _fresh_file(self) -> Iterator[Path]:
-        """A name for a file in the making, gone afterwards; what killed writers left a day ago goes too."""
+    def scratch(self) -> Iterator[Path]:
+        # What killed writers left a day ago goes too.
         folder = self._root / ".tmp"
         _make_folder(folder)
         for left in folder.iterdir():
@@ -198,6 +196,19 @@ class LocalStore(Store):
             yield fresh
         finally:
             fresh.unlink(missing_ok=True)
+
+    def take(self, name: str, file: Path) -> None:
+        target = self._path(name)
+        _sync(file)
+        _make_folder(target.parent)
+        file.replace(target)
+        _sync(target.parent)
+
+    def remove(self, name: str) -> None:
+        self._path(name).unlink(missing_ok=True)
+
+    def _path(self, name: str) -> Path:
+        return self._root / _safe(name)
 
 
 class S3Store(Store):
@@ -264,6 +275,18 @@ class S3Store(Store):
     def remove(self, name: str) -> None:
         with suppress(FileNotFoundError), self._reached(name):
             self._fs.rm_file(self._key(name))
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        with tempfile.TemporaryDirectory(prefix="abcd-") as folder:
+            yield Path(folder) / "file"
+
+    def take(self, name: str, file: Path) -> None:
+        with self._reached(name):
+            try:
+                self._fs.put_file(str(file), self._key(name))
+            except FileNotFoundError as error:  # the bucket
+                raise self._unwritable(name, error) from error
 
     def _unwritable(self, name: str, error: Exception) -> StorageError:
         return StorageError(f"{self.where(name)} cannot be written: {error}; {_S3_HINT}")

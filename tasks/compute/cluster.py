@@ -82,6 +82,7 @@ def start(settings: Settings, *, micro_shards: int) -> Iterator[Cluster]:
     is_local = not settings.ray_address
     environment = _TRAIN_ENVIRONMENT | (_local_environment() if is_local else {})
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    environment["RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S"] = str(settings.stall_seconds)
     with _folder(settings) as folder, _environment(environment):
         import ray
 

@@ -4,12 +4,12 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
 
+from infra.storage import Store
 from tasks.algorithm.blueprint import Blueprint
 from tasks.algorithm.model import Model
 from tasks.algorithm.optimizer import build_optimizer, clip_gradients, schedule
@@ -38,9 +38,10 @@ class Place:
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """Where and how often a run is saved."""
+    """Where, under which name and how often a run is saved."""
 
-    folder: Path
+    store: Store
+    run: str
     every_steps: int
 
 
@@ -156,12 +157,12 @@ def train(run: Run, checkpoints: Checkpoints, watch: Callable[[Run, Meter], None
         watch: called after each step.
     """
     with _one_thread(run.place.device):
-        found = checkpoint.load_newest(checkpoints.folder, device=run.place.device)
+        found = checkpoint.load_newest(checkpoints.store, checkpoints.run, device=run.place.device)
         _agree(found[0] if found else 0, run.place)
         if found:
             run.resume(*found)
             if run.place.rank == 0:
-                logger.info("continuing after step %d, from %s", run.step, checkpoints.folder)
+                logger.info("continuing after step %d, from %s", run.step, checkpoints.store.where(checkpoints.run))
         spent = found[1]["spent"] if found else None
         meter = Meter(device=run.place.device, flops_per_token=run.blueprint.flops_per_token, before=spent)
         while run.step < run.blueprint.steps:
@@ -170,12 +171,12 @@ def train(run: Run, checkpoints: Checkpoints, watch: Callable[[Run, Meter], None
             watch(run, meter)
             is_due = run.step % checkpoints.every_steps == 0 and run.step < run.blueprint.steps
             if is_due and run.place.rank == 0:
-                checkpoint.save(checkpoints.folder, run.step, run.state(meter))
+                checkpoint.save(checkpoints.store, checkpoints.run, run.step, run.state(meter))
     return meter
 
 
 def _agree(step: int, place: Place) -> None:
-    """See that all workers found the same checkpoint: a shared folder may show it to some of them later.
+    """See that all workers found the same checkpoint: a shared place may show it to some of them later.
 
     Raises:
         RuntimeError: they did not; starting again may help.
@@ -186,7 +187,9 @@ def _agree(step: int, place: Place) -> None:
     dist.all_gather(steps, torch.tensor([step], device=place.device))
     found = sorted({int(each) for each in steps})
     if len(found) > 1:
-        raise RuntimeError(f"workers found checkpoints of different steps: {found}; is their folder shared by all?")
+        raise RuntimeError(
+            f"workers found checkpoints of different steps: {found}; is ABCD_CHECKPOINTS a place that all of them share?"
+        )
 
 
 @contextmanager
