@@ -82,6 +82,7 @@ class Store(ABC):
     def remove(self, name: str) -> None:
         """Free a name; no error when it is not there."""
 
+    @abstractmethod
     def scratch(self) -> AbstractContextManager[Path]:
         """Path of a local file in the making, which `take` may take; gone afterwards."""
 

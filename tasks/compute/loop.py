@@ -188,7 +188,7 @@ def _agree(step: int, place: Place) -> None:
     found = sorted({int(each) for each in steps})
     if len(found) > 1:
         raise RuntimeError(
-            f"workers found checkpoints of different steps: {found}; is ABCD_CHECKPOINTS a place that all of them share?"
+            f"workers found checkpoints of different steps: {found}; ABCD_CHECKPOINTS must be a place that all share"
         )
 
 

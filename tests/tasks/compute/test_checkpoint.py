@@ -82,9 +82,6 @@ def test_a_damaged_newest_falls_back(store: Store, tmp_path: Path, caplog, damag
 
 def test_what_a_killed_writer_left_is_no_checkpoint(tmp_path: Path):
     store = open_store(str(tmp_path))
-    with pytest.raises(InterruptedError), store.scratch() as file:
-        file.write_bytes(b"half")
-        raise InterruptedError
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "step-000000009.safetensors.part").touch()
     assert checkpoint.load_newest(store, "run") is None
