@@ -11,7 +11,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, NoReturn
 
@@ -76,6 +76,10 @@ class Store(ABC):
         Raises:
             StorageError: the file's bytes have another digest; it was changed while it was read.
         """
+
+    @abstractmethod
+    def remove(self, name: str) -> None:
+        """Free a name; no error when it is not there."""
 
     def where(self, name: str) -> str:
         """Full name, for people."""
@@ -172,6 +176,9 @@ class LocalStore(Store):
             fresh.replace(target)
         _sync(target.parent)
 
+    def remove(self, name: str) -> None:
+        self._path(name).unlink(missing_ok=True)
+
     def _path(self, name: str) -> Path:
         return self._root / _safe(name)
 
@@ -253,6 +260,10 @@ class S3Store(Store):
             except BaseException:
                 write.discard()
                 raise
+
+    def remove(self, name: str) -> None:
+        with suppress(FileNotFoundError), self._reached(name):
+            self._fs.rm_file(self._key(name))
 
     def _unwritable(self, name: str, error: Exception) -> StorageError:
         return StorageError(f"{self.where(name)} cannot be written: {error}; {_S3_HINT}")

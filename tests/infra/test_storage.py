@@ -67,6 +67,30 @@ def test_a_file_that_changed_while_it_was_read_is_not_stored(store, tmp_path):
     assert not store.exists("blobs/x")
 
 
+def test_a_removed_name_is_free_and_its_neighbours_stay(store):
+    for name in ("log/0", "log/1", "log/10"):
+        store.put_if_absent(name, b"first")
+    store.remove("log/1")
+    assert store.names("log") == ["0", "10"]
+    assert not store.exists("log/1")
+    assert store.put_if_absent("log/1", b"second")
+
+
+def test_removing_what_is_not_there_is_no_error(store):
+    store.put_if_absent("log/0", b"first")
+    for _ in range(2):
+        store.remove("log/1")
+        store.remove("nothing/at/all")
+    assert store.read("log/0") == b"first"
+
+
+def test_nothing_outside_the_root_is_removed(tmp_path):
+    (tmp_path / "outside").write_bytes(b"x")
+    with pytest.raises(StorageError, match="no name in a store"):
+        LocalStore(tmp_path / "root").remove("../outside")
+    assert (tmp_path / "outside").exists()
+
+
 def test_many_names_are_read_in_order(store):
     for n in range(5):
         store.put_if_absent(f"log/{n}", str(n).encode())
