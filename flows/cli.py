@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.markup import escape
 
-from flows import doctor, releases, run
+from flows import doctor, gc, releases, run
 from flows.graph import StaleUpstreamError, StepFailedError
 from flows.server import ServerError
 from infra.lock import LockedError
@@ -29,7 +29,7 @@ app = typer.Typer(
 COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     "Make": (run.run, run.discover, run.publish),
     "Use": (releases.releases, releases.show, releases.pull, releases.verify, releases.promote, releases.sample),
-    "Machine": (doctor.doctor,),
+    "Machine": (doctor.doctor, gc.gc),
 }
 for panel, commands in COMMANDS.items():
     for command in commands:

@@ -22,7 +22,8 @@ _S3_SCHEMES = ("s3", "s3a")
 _S3_HINT = "look at the bucket's name and AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY"
 _PUT_TRIES = 5
 _RACERS = 8
-_STALE_SECONDS = 86_400
+# No writer takes this long between the first byte of a file and the entry that names it.
+STALE_SECONDS = 86_400
 
 
 class StorageError(RuntimeError):
@@ -34,6 +35,19 @@ class Content(NamedTuple):
 
     sha256: str
     size: int
+
+
+class Stored(NamedTuple):
+    """A name that is taken: how many bytes, when they came, in seconds since the epoch, and S3's tag of them."""
+
+    name: str
+    size: int
+    modified: float
+    tag: str = ""
+
+    def is_stale(self, now: float) -> bool:
+        """Whether whoever wrote it must be done with it, or dead."""
+        return now - self.modified > STALE_SECONDS
 
 
 def content_of(data: bytes) -> Content:
@@ -61,6 +75,10 @@ class Store(ABC):
     @abstractmethod
     def names(self, folder: str) -> list[str]:
         """Names and folders directly in a folder, sorted, last parts only; empty when there is none."""
+
+    @abstractmethod
+    def files(self, folder: str = "") -> list[Stored]:
+        """All names below a folder ("": the whole store), however deep, sorted; unfinished files too."""
 
     @abstractmethod
     def put_if_absent(self, name: str, data: bytes) -> bool:
@@ -154,6 +172,16 @@ class LocalStore(Store):
         path = self._path(folder)
         return sorted(found.name for found in path.iterdir()) if path.is_dir() else []
 
+    def files(self, folder: str = "") -> list[Stored]:
+        found = []
+        for path, _, names in os.walk(self._path(folder) if folder else self._root):
+            for name in names:
+                file = Path(path, name)
+                with suppress(FileNotFoundError):  # gone since it was listed
+                    seen = file.lstat()
+                    found.append(Stored(file.relative_to(self._root).as_posix(), seen.st_size, seen.st_mtime))
+        return sorted(found)
+
     def put_if_absent(self, name: str, data: bytes) -> bool:
         target = self._path(name)
         with self.scratch() as fresh:
@@ -188,7 +216,7 @@ class LocalStore(Store):
         _make_folder(folder)
         for left in folder.iterdir():
             try:
-                if time.time() - left.stat().st_mtime > _STALE_SECONDS:
+                if time.time() - left.stat().st_mtime > STALE_SECONDS:
                     left.unlink()
             except FileNotFoundError:  # another writer was faster
                 continue
@@ -239,6 +267,20 @@ class S3Store(Store):
             except FileNotFoundError:
                 return []
         return sorted(PurePosixPath(key).name for key in found)
+
+    def files(self, folder: str = "") -> list[Stored]:
+        with suppress(FileNotFoundError), self._reached(folder):
+            found = self._fs.find(self._key(folder) if folder else self._base, detail=True)
+            return sorted(
+                Stored(
+                    key.removeprefix(f"{self._base}/"),
+                    int(seen["size"]),
+                    seen["LastModified"].timestamp(),
+                    seen["ETag"].strip('"'),
+                )
+                for key, seen in found.items()
+            )
+        return []
 
     def put_if_absent(self, name: str, data: bytes) -> bool:
         # Never open("xb") with empty content: it overwrites. One PUT with If-None-Match either takes the name

@@ -36,7 +36,7 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
     """
     files = read_manifest(settings.artifacts / "discover")
     digests, table = Digests(settings), Table(params.ingest)
-    memory = Memory(settings.cache / "ingest", {_key(file, params.ingest) for file in files})
+    memory = Memory(settings.cache / "ingest", memory_keys(files, params.ingest))
     progress = settings.runs / "progress" / "ingest.json"
     with Progress("ingest", total=len(files), unit="sources", file=progress) as shown:
         for file in shown.over(files):
@@ -76,6 +76,11 @@ def _rows_of(file: SourceFile, ingest: Ingest, settings: Settings, digests: Dige
         ) from None
     memory.keep(key, rows)
     return rows
+
+
+def memory_keys(files: Iterable[SourceFile], ingest: Ingest) -> set[str]:
+    """Names under which the rows of these sources are remembered."""
+    return {_key(file, ingest) for file in files}
 
 
 def _key(file: SourceFile, ingest: Ingest) -> str:

@@ -37,7 +37,7 @@ def champion_bits(pinned: Mapping[str, Any], settings: Settings, held_out: Path)
     """
     files = {path: File.model_validate(file) for path, file in pinned["files"].items()}
     ref = f"{pinned['name']}@v{pinned['version']}"
-    remembered = settings.cache / "gate" / f"{_key(files, held_out)}.parquet"
+    remembered = remembered_bits(pinned, settings, held_out)
     if remembered.is_file():
         logger.info("%s was evaluated on these documents before", ref)
         return pl.read_parquet(remembered)
@@ -48,6 +48,12 @@ def champion_bits(pinned: Mapping[str, Any], settings: Settings, held_out: Path)
     bits.write_parquet(fresh)
     fresh.replace(remembered)
     return bits
+
+
+def remembered_bits(pinned: Mapping[str, Any], settings: Settings, held_out: Path) -> Path:
+    """File that remembers the bits of these documents under this champion."""
+    files = {path: File.model_validate(file) for path, file in pinned["files"].items()}
+    return settings.cache / "gate" / f"{_key(files, held_out)}.parquet"
 
 
 def _evaluate(files: Mapping[str, File], ref: str, settings: Settings, documents: pl.DataFrame) -> pl.DataFrame:

@@ -42,6 +42,17 @@ def test_names_are_listed_sorted_and_without_a_cache(store):
     assert not store.exists("models/b/log/2")
 
 
+def test_files_are_listed_however_deep_with_size_and_age(store):
+    assert store.files() == store.files("log") == []
+    for name in ("log/a/0", "log/b", "logs", "log/a/.1"):
+        store.put_if_absent(name, name.encode())
+    assert [(found.name, found.size) for found in store.files("log")] == [("log/a/.1", 8), ("log/a/0", 7), ("log/b", 5)]
+    assert [found.name for found in store.files()] == ["log/a/.1", "log/a/0", "log/b", "logs"]
+    now = storage.time.time()
+    assert not any(found.is_stale(now) for found in store.files())
+    assert all(found.is_stale(now + 100_000) for found in store.files())
+
+
 def test_a_missing_name_is_said(store):
     with pytest.raises(FileNotFoundError):
         store.read("nothing")
