@@ -269,18 +269,25 @@ class S3Store(Store):
         return sorted(PurePosixPath(key).name for key in found)
 
     def files(self, folder: str = "") -> list[Stored]:
+        below = f"{self._key(folder) if folder else self._base}/"
         with suppress(FileNotFoundError), self._reached(folder):
-            found = self._fs.find(self._key(folder) if folder else self._base, detail=True)
+            found = self._fs.find(below.rstrip("/"), detail=True)
             return sorted(
-                Stored(
-                    key.removeprefix(f"{self._base}/"),
-                    int(seen["size"]),
-                    seen["LastModified"].timestamp(),
-                    seen["ETag"].strip('"'),
-                )
+                self._stored(key, seen)
                 for key, seen in found.items()
+                if seen["type"] == "file" and key.startswith(below)
             )
         return []
+
+    def stat(self, name: str) -> Stored:
+        """What a name has now, asked anew."""
+        with self._reached(name):
+            key = self._key(name)
+            return self._stored(key, self._fs.info(key, refresh=True))
+
+    def _stored(self, key: str, seen: dict[str, Any]) -> Stored:
+        name = key.removeprefix(f"{self._base}/")
+        return Stored(name, int(seen["size"]), seen["LastModified"].timestamp(), seen["ETag"].strip('"'))
 
     def put_if_absent(self, name: str, data: bytes) -> bool:
         # Never open("xb") with empty content: it overwrites. One PUT with If-None-Match either takes the name
