@@ -19,7 +19,7 @@ Floats = npt.NDArray[np.float64]
 Draw = Callable[[np.random.Generator], tuple[Floats, Floats]]
 
 CHAMPION = Champion(name="model", version=1, weights_sha256="", held_out_sha256="")
-DIFFERENCES = tuple(round(float(each), 4) for each in np.arange(-0.02, 0.0301, 0.0025))
+DIFFERENCES = tuple(round(float(each), 4) + 0.0 for each in np.arange(-0.02, 0.0301, 0.0025))
 WORSE = 0.02
 # Of a group's size: its logarithm's standard deviation, near that of the standard library's held-out groups (1.4).
 SIZE_SPREAD = 1.5
