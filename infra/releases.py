@@ -49,6 +49,17 @@ class Registry:
         seen = {path.stem for path in self.memory.glob("*.json")} if self.memory.is_dir() else set()
         return sorted({*self.store.names("models"), *seen})
 
+    def require_model(self, name: str) -> None:
+        """See that there is a model of that name.
+
+        Raises:
+            RegistryError: there is none, with those that there are.
+        """
+        models = self.models()
+        if name not in models:
+            known = ", ".join(models) or "none yet"
+            raise RegistryError(f"no model {name} in {self.store.root}; there are: {known}")
+
     def log(self, name: str) -> Log:
         """A model's log; empty when it has none.
 
@@ -87,9 +98,7 @@ class Registry:
         if not match:
             raise RegistryError(f"{ref!r} names no release: expected {_REF_FORMS}")
         name, alias = match["name"], match["alias"]
-        if name not in self.models():
-            known = ", ".join(self.models()) or "none yet"
-            raise RegistryError(f"{ref}: no model {name} in {self.store.root}; there are: {known}")
+        self.require_model(name)
         log = self.log(name)
         version = log.aliases.get(alias, 0) if alias else int(match["version"])
         if not 1 <= version <= len(log.releases):

@@ -15,6 +15,7 @@ from infra.settings import Settings
 from infra.storage import StorageError
 from tasks.distribution.bootstrap import DECIMALS, Interval, paired_interval
 from tasks.distribution.gate_picture import draw_groups, draw_yardsticks
+from tasks.distribution.group_differences import group_differences
 from tasks.distribution.verdict import Candidate, Champion, Verdict, judge_against, judge_first, judge_same
 from tasks.params import Params
 from tasks.report import Report, StepError, read_json, sha256_of, write_json
@@ -83,7 +84,9 @@ def _against(
     mine = documents["bits"].to_numpy()
     theirs = mine if same else _champion_bits(pinned, settings, held_out, documents)
     interval = _interval(documents, mine, theirs, params)
-    draw_groups(picture, documents, theirs, interval, margin=params.gate.margin_bits_per_byte)
+    groups = group_differences(documents, theirs, params.gate)
+    margin, confidence = params.gate.margin_bits_per_byte, params.gate.confidence
+    draw_groups(picture, groups, interval, margin=margin, confidence=confidence)
     if same:
         return judge_same(candidate, champion, params.gate)
     return judge_against(
@@ -92,6 +95,7 @@ def _against(
         params.gate,
         champion_bits_per_byte=_bits_per_byte(theirs, documents),
         interval=interval,
+        differences=groups,
         same_held_out=champion.held_out_sha256 == sha256_of(held_out),
     )
 

@@ -1,13 +1,16 @@
 """Figures of a candidate, a champion and yardsticks become a verdict: promote, refuse or ask a person; with reasons."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.distribution.bootstrap import Interval
+from tasks.distribution.group_differences import FEWEST_DOCUMENTS, GroupDifference
 from tasks.params import Gate
 
 Decision = Literal["promote", "refuse", "ask"]
+_GROUPS_NAMED = 5
 
 
 class Champion(BaseModel):
@@ -39,6 +42,7 @@ class Verdict(BaseModel):
     interval: tuple[float, float] | None = None
     confidence: float
     margin_bits_per_byte: float
+    worse_groups: tuple[GroupDifference, ...] = Field(default=(), description="measurably worse, the largest first")
 
 
 class Candidate(BaseModel):
@@ -88,8 +92,19 @@ def judge_against(
     champion_bits_per_byte: float,
     interval: Interval,
     same_held_out: bool,
+    differences: Sequence[GroupDifference] = (),
 ) -> Verdict:
-    """Against a champion: not measurably worse than by the margin, which the interval's upper bound decides."""
+    """Against a champion: not measurably worse than by the margin, which the interval's upper bound decides.
+
+    Args:
+        candidate: the model.
+        champion: the release to beat.
+        params: the `gate` section.
+        champion_bits_per_byte: on the same documents.
+        interval: candidate minus champion.
+        same_held_out: whether the champion was judged on these documents when it was released.
+        differences: by group, told to people; they decide nothing.
+    """
     worst, margin = interval.high, params.margin_bits_per_byte
     good = worst <= margin
     reasons = [
@@ -105,12 +120,14 @@ def judge_against(
             f"{_ref(champion)} was judged on other held-out documents than today's and evaluated anew; "
             "it may have been trained on some of them, which favours it"
         )
+    worse = [group for group in differences if group.is_worse] if candidate.groups > 1 else []
     few = _too_few(candidate, params)
     return _verdict(
         candidate,
         params,
         "ask" if few else "promote" if good else "refuse",
-        [*reasons, *few],
+        [*reasons, *_worse_in(worse, differences, params), *few],
+        worse_groups=worse,
         champion=champion,
         champion_bits_per_byte=champion_bits_per_byte,
         difference=interval.difference,
@@ -138,6 +155,19 @@ def _too_few(candidate: Candidate, params: Gate) -> list[str]:
     return [
         f"{candidate.documents} held-out documents are fewer than gate.min_documents ({params.min_documents}), "
         "too few to decide by: a person promotes"
+    ]
+
+
+def _worse_in(worse: Sequence[GroupDifference], all_groups: Sequence[GroupDifference], params: Gate) -> list[str]:
+    """Where it got worse, and how many groups would look so by chance alone."""
+    if not worse:
+        return []
+    telling = sum(group.is_telling for group in all_groups)
+    named = [f"{group.group} ({group.difference:+.4f}, {group.documents} documents)" for group in worse[:_GROUPS_NAMED]]
+    more = f" and {len(worse) - _GROUPS_NAMED} more" if len(worse) > _GROUPS_NAMED else ""
+    return [
+        f"worse in: {', '.join(named)}{more}; of the {telling} groups with at least {FEWEST_DOCUMENTS} documents about "
+        f"{telling * (1 - params.confidence) / 2:.1f} would look so by chance"
     ]
 
 
