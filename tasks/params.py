@@ -223,8 +223,8 @@ class Train(Section):
 class Evaluate(Section):
     """How the trained model is judged."""
 
-    prompts: tuple[str, ...] = Field(
-        default=("def ", "class ", "The "), min_length=1, description="beginnings of the samples"
+    prompts: tuple[str, ...] | None = Field(
+        default=None, min_length=1, description="beginnings of the samples; null: words of held-out documents"
     )
     sample_tokens: int = Field(default=128, ge=1, le=4096, description="tokens a sample")
     temperature: float = Field(default=0.7, ge=0, le=5, description="0: the likeliest token; 1: as the model says")

@@ -52,8 +52,8 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
 
     tally = documents.sift(source, out, lambda frame: documents.judge_rows(frame, judge_and_count))
     rules = {reason: meaning(reason, chosen.values()) for reason in sorted(tally.reasons)}
-    _warn(tally, rules)
     presets = {source: f"{choice.kind}: {choice.why}" for source, choice in chosen.items()}
+    _warn(tally, rules, presets)
     report = tally.report("clean", {**counts, "presets": presets, "rules": rules})
     kinds = ", ".join(sorted({choice.kind for choice in chosen.values()}))
     return report.model_copy(update={"summary": f"{report.summary}; rules for {kinds}"})
@@ -90,13 +90,14 @@ def meaning(reason: str, chosen: Iterable[Choice]) -> str:
     return f"clean.{key} = " + ", ".join(f"{value} for {kind}" for kind, value in sorted(values.items()))
 
 
-def _warn(tally: documents.Tally, rules: dict[str, str]) -> None:
+def _warn(tally: documents.Tally, rules: dict[str, str], presets: dict[str, str]) -> None:
     """Say it when most documents go, fail when all do."""
     limits = ", ".join(f"{reason} ({rules[reason]}) {count:,}" for reason, count in tally.reasons.most_common())
     if not tally.rows_out:
         raise StepError(
             f"expected documents that pass the cleaning rules, found none: all {tally.rows_in:,} were dropped: "
-            f"{limits}; change these limits, or clean.preset, in params.yaml or with --set, to fit the text"
+            f"{limits}; the rules were those for {', '.join(f'{why} ({source})' for source, why in presets.items())}; "
+            "change these limits, or clean.preset, in params.yaml or with --set, to fit the text"
         )
     if tally.rows_rejected > _MOST * tally.rows_in:
         logger.warning(

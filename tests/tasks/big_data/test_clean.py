@@ -97,7 +97,7 @@ def test_dropped_documents_stay_as_they_came_and_the_report_says_which_limit(wor
 def test_when_every_document_goes_the_limits_are_named(workspace):
     workspace.put("ingest", {f"docs/{n}": f"fix pump {n}" for n in range(5)})
     workspace.set(clean={"preset": "prose"})
-    with pytest.raises(StepError, match=r"all 5 were dropped: too_short \(clean.min_characters = 64\) 5; change"):
+    with pytest.raises(StepError, match=r"all 5 were dropped: too_short \(clean.min_characters = 64\) 5; the rules"):
         workspace.run("clean")
     workspace.set(clean={"min_characters": 5})
     assert workspace.run("clean").rows_out == 5
@@ -108,3 +108,19 @@ def test_when_most_documents_go_it_is_said(workspace, caplog):
     workspace.set(clean={"preset": "prose"})
     workspace.run("clean")
     assert "2 of 3 documents were dropped: too_short (clean.min_characters = 64) 2" in caplog.text
+
+
+def test_a_folder_with_an_empty_and_a_binary_file_lists_both(workspace):
+    workspace.file("docs/a.txt", PROSE)
+    workspace.file("docs/b.txt", b"\x89PNG\r\n\x1a\n\0\0")
+    workspace.file("docs/c.txt", "")
+    workspace.run("discover", "ingest", "clean")
+    assert workspace.texts("clean") == {"docs/a.txt": PROSE}
+    assert workspace.reasons("ingest") == {"docs/b.txt": ["binary"]}
+    assert workspace.reasons("clean") == {"docs/c.txt": ["too_short"]}
+
+
+def test_when_no_document_has_text_it_is_said(workspace):
+    workspace.put("ingest", {"docs/a": "", "docs/b": " \n"})
+    with pytest.raises(StepError, match=r"all 2 were dropped: .*no document has text \(docs\)"):
+        workspace.run("clean")
