@@ -24,15 +24,30 @@ class Training(BaseModel):
 
 def advice(training: Training) -> str:
     """What was read, and whether reading more often or more text would help."""
-    read = (
+    if training.epochs <= FRESH_EPOCHS:
+        longer = f"{max(training.text_tokens, 2 * training.tokens):,}"
+        return f"{_read(training)}: raise train.tokens in params.yaml, at first to {longer}"
+    enough_bytes = training.text_bytes * training.epochs / FRESH_EPOCHS
+    more = f"add text to discover.sources, {enough_bytes:,.0f} bytes in all to be read {FRESH_EPOCHS} times"
+    return f"{_read(training)}, and reading it more often teaches ever less: {more}" + _try_fewer(training)
+
+
+def warning(training: Training) -> list[str]:
+    """That a model, though good enough, would be better had it read its text less often; nothing if not so."""
+    if training.epochs <= WORN_EPOCHS:
+        return []
+    return [f"{_read(training)}, which is learning by heart: more text would make it better" + _try_fewer(training)]
+
+
+def _read(training: Training) -> str:
+    return (
         f"it read {training.tokens:,} tokens, which is {training.epochs:,.1f} times "
         f"the text's {training.text_tokens:,} ({training.text_bytes:,} bytes)"
     )
-    enough_bytes = training.text_bytes * training.epochs / FRESH_EPOCHS
-    longer = f"raise train.tokens in params.yaml, at first to {max(training.text_tokens, 2 * training.tokens):,}"
-    more = f"add text to discover.sources: {enough_bytes:,.0f} bytes in all, to be read {FRESH_EPOCHS} times"
-    if training.epochs <= FRESH_EPOCHS:
-        return f"{read}, and a text can be read {FRESH_EPOCHS} times at little loss: {longer}"
+
+
+def _try_fewer(training: Training) -> str:
+    """Measured on MaintNorm with nano: read 16 times 2.07 bits per byte, read 4 times 1.65."""
     if training.epochs <= WORN_EPOCHS:
-        return f"{read}, and reading it more often teaches ever less: {more}; or {longer}"
-    return f"{read}, and reading it more often would teach hardly anything: {more}"
+        return ""
+    return f"; without more, try train.tokens={FRESH_EPOCHS * training.text_tokens}"

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tasks.distribution.advice import Training, advice
+from tasks.distribution.advice import Training, advice, warning
 from tasks.distribution.bootstrap import Interval
 from tasks.params import Gate
 
@@ -70,7 +70,7 @@ def judge_first(candidate: Candidate, params: Gate, *, byte_3gram: float, traini
         )
         return _verdict(candidate, params, "refuse", [reason, *few])
     reason = f"first release: {candidate.bits_per_byte:.3f} bits per byte beat the {byte_3gram:.3f} of a byte 3-gram"
-    return _verdict(candidate, params, "ask" if few else "promote", [reason, *few])
+    return _verdict(candidate, params, "ask" if few else "promote", [reason, *warning(training), *few])
 
 
 def judge_same(candidate: Candidate, champion: Champion, params: Gate) -> Verdict:

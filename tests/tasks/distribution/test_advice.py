@@ -2,17 +2,21 @@
 
 import pytest
 
-from tasks.distribution.advice import Training, advice
+from tasks.distribution.advice import Training, advice, warning
 
 
 @pytest.mark.parametrize(
-    ("epochs", "longer", "more"),
-    [(0.1, True, False), (4, True, False), (5, True, True), (16, True, True), (17, False, True), (100, False, True)],
-)
-def test_few_readings_ask_for_more_training_and_many_for_more_text(epochs, longer, more):
-    said = advice(Training(tokens=int(epochs * 1000), text_tokens=1000, text_bytes=3000))
-    assert ("train.tokens" in said) == longer
-    assert ("discover.sources" in said) == more
+    ("epochs", "raised", "text", "lowered"),
+    [(0.1, True, False, False), (4, True, False, False), (5, False, True, False), (16, False, True, False),
+     (17, False, True, True), (100, False, True, True)],
+)  # fmt: skip
+def test_few_readings_ask_for_more_training_and_many_for_more_text(epochs, raised, text, lowered):
+    training = Training(tokens=int(epochs * 1000), text_tokens=1000, text_bytes=3000)
+    said = advice(training)
+    assert ("raise train.tokens" in said) == raised
+    assert ("discover.sources" in said) == text
+    assert ("try train.tokens=4000" in said) == lowered
+    assert bool(warning(training)) == lowered
 
 
 def test_the_advice_names_figures_that_would_do():
