@@ -81,7 +81,8 @@ def _rows_of(file: SourceFile, ingest: Ingest, places: Places, digests: Digests,
         rows = read_rows(data, suffix=suffix, compression=compression, text_column=ingest.text_column)
     except NoTextColumnError as error:
         raise StepError(
-            f"{file.uri}: expected a column {ingest.text_column!r} with the text, found none in any row; "
+            f"{file.uri}: expected a column {ingest.text_column!r} with the text, found "
+            f"{'one that holds no text' if error.exists else 'none'} in any row; "
             f"columns that hold text: {', '.join(error.columns) or 'none'}; "
             "set ingest.text_column in params.yaml, or --text-column"
         ) from None

@@ -12,7 +12,8 @@ from tasks.report import write_json
 
 logger = logging.getLogger(__name__)
 
-TEXT_SUFFIXES = (".txt", ".md", ".rst", ".py")
+CODE_SUFFIXES = (".py",)
+TEXT_SUFFIXES = (".txt", ".md", ".rst", *CODE_SUFFIXES)
 ROW_SUFFIXES = (".jsonl", ".parquet")
 COMPRESSION_SUFFIXES = (".gz", ".zst")
 READ_SUFFIXES = f"{' '.join((*TEXT_SUFFIXES, *ROW_SUFFIXES))}, and {' '.join(COMPRESSION_SUFFIXES)} of them"

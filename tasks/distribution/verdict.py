@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tasks.distribution.advice import Training, advice, warning
 from tasks.distribution.bootstrap import Interval
 from tasks.distribution.group_differences import FEWEST_DOCUMENTS, GroupDifference
 from tasks.params import Gate
@@ -56,25 +57,24 @@ class Candidate(BaseModel):
     groups: int
 
 
-def judge_first(candidate: Candidate, params: Gate, *, byte_3gram: float, training: str) -> Verdict:
+def judge_first(candidate: Candidate, params: Gate, *, byte_3gram: float, training: Training) -> Verdict:
     """Without a champion: better than a byte 3-gram model of the same text (sanity, not glory).
 
     Args:
         candidate: the model.
         params: the `gate` section.
         byte_3gram: bits per byte of that model on the same documents.
-        training: what the model was trained on, in words, to tell what there could be more of.
+        training: what the model was trained on, to tell what there should be more of.
     """
+    few = _too_few(candidate, params)
     if candidate.bits_per_byte >= byte_3gram:
         reason = (
             f"first release, but {candidate.bits_per_byte:.3f} bits per byte are no better than the {byte_3gram:.3f} "
-            f"of a byte 3-gram model trained on the same text. It was trained on {training}: raise train.tokens "
-            "in params.yaml, or add text to discover.sources"
+            f"of a byte 3-gram model trained on the same text; {advice(training)}"
         )
-        return _verdict(candidate, params, "refuse", [reason])
+        return _verdict(candidate, params, "refuse", [reason, *few])
     reason = f"first release: {candidate.bits_per_byte:.3f} bits per byte beat the {byte_3gram:.3f} of a byte 3-gram"
-    few = _too_few(candidate, params)
-    return _verdict(candidate, params, "ask" if few else "promote", [reason, *few])
+    return _verdict(candidate, params, "ask" if few else "promote", [reason, *warning(training), *few])
 
 
 def judge_same(candidate: Candidate, champion: Champion, params: Gate) -> Verdict:
@@ -154,7 +154,7 @@ def _too_few(candidate: Candidate, params: Gate) -> list[str]:
         return []
     return [
         f"{candidate.documents} held-out documents are fewer than gate.min_documents ({params.min_documents}), "
-        "too few to decide by: a person promotes"
+        "too few to decide by: a person promotes. More documents would help, or long ones cut into several"
     ]
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tasks.distribution.advice import Training
 from tasks.distribution.bootstrap import Interval
 from tasks.distribution.group_differences import GroupDifference
 from tasks.distribution.verdict import Candidate, Champion, Verdict, judge_against, judge_first, judge_same
@@ -56,12 +57,12 @@ def test_what_weakens_the_comparison_is_said():
 )
 def test_a_first_release_beats_a_byte_3gram(bits_per_byte, documents, decision):
     mine = candidate(bits_per_byte=bits_per_byte, documents=documents)
-    verdict = judge_first(mine, PARAMS, byte_3gram=2.64, training="1,000 tokens")
+    training = Training(tokens=1000, text_tokens=500, text_bytes=1500)
+    verdict = judge_first(mine, PARAMS, byte_3gram=2.64, training=training)
     assert (verdict.decision, verdict.promote) == (decision, decision == "promote")
     assert verdict.champion is None
-    if decision == "refuse":
-        assert "1,000 tokens" in verdict.reasons[0]
-        assert "train.tokens" in verdict.reasons[0]
+    assert ("train.tokens" in verdict.reasons[0]) == (decision == "refuse")
+    assert ("cut into several" in verdict.reasons[-1]) == (documents < 50)
 
 
 def test_the_champion_itself_passes_however_few_documents_there_are():
