@@ -98,6 +98,10 @@ class Store(ABC):
     def remove(self, name: str) -> None:
         """Free a name; no error when it is not there."""
 
+    def stamps(self, folder: str) -> dict[str, str]:
+        """Of each file directly in a folder what changes with its bytes; {} in a store that cannot say."""
+        return {}
+
     def where(self, name: str) -> str:
         """Full name, for people."""
         return f"{self.root.rstrip('/')}/{name}"
@@ -263,6 +267,17 @@ class S3Store(Store):
                 for key, seen in found.items()
             )
         return []
+
+    def stamps(self, folder: str) -> dict[str, str]:
+        # Another PUT has another ETag, or at least another time (its ETag is the MD5 of plain uploads).
+        with suppress(FileNotFoundError), self._reached(folder):
+            found = self._fs.ls(self._key(folder), detail=True, refresh=True)
+            return {
+                PurePosixPath(seen["name"]).name: f"{seen['ETag']} {seen['size']} {seen['LastModified'].isoformat()}"
+                for seen in found
+                if seen["type"] == "file"
+            }
+        return {}
 
     def put_if_absent(self, name: str, data: bytes) -> bool:
         # Never open("xb") with empty content: it overwrites. One PUT with If-None-Match either takes the name

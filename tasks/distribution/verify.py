@@ -31,7 +31,7 @@ def verify(settings: Settings, name: str | None = None) -> Verification:
     if name is not None and name not in models:
         known = ", ".join(models) or "none yet"
         raise RegistryError(f"no model {name} in {registry.store.root}; there are: {known}")
-    logs = [registry.examine(model) for model in ([name] if name else models)]
+    logs = [registry.examine(model, everything=True) for model in ([name] if name else models)]
     blobs = _blobs_of(logs)
     problems = [problem for log in logs for problem in log.problems]
     for _, (file, what) in sorted(blobs.items()):
