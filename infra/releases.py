@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from filelock import FileLock
 
+from infra.entries import Entries
 from infra.settings import Settings
 from infra.signed_log import File, Log, Release, file_name, folder_of, read_log
 from infra.storage import Content, StorageError, Store, content_of, open_store
@@ -71,12 +72,17 @@ class Registry:
             raise RegistryError(f"{self.store.root}: {log.problems[0]}{_and_more(len(log.problems) - 1)}")
         return log
 
-    def examine(self, name: str) -> Log:
-        """A model's log with all its problems, what this reader remembers held against it."""
-        folder = folder_of(name)
-        files = self.store.names(folder)
-        contents = self.store.read_many([f"{folder}/{file}" for file in files])
-        log = read_log(name, dict(zip(files, contents, strict=True)))
+    def examine(self, name: str, *, everything: bool = False) -> Log:
+        """A model's log with all its problems, what this reader remembers held against it.
+
+        `everything` reads each byte anew, also where the store says that it is as it was when it was verified.
+        """
+        entries = Entries(self.store, folder_of(name), self.memory / f"{name}.entries")
+        contents = entries.read(everything=everything)
+        log = read_log(name, contents)
+        if log.problems and entries.took_from_memory:  # whose fault it is, the store's or the memory's
+            contents = entries.read(everything=True)
+            log = read_log(name, contents)
         path = self.memory / f"{name}.json"
         if not log.entries and not path.exists():
             return log
@@ -84,6 +90,8 @@ class Registry:
         with FileLock(path.with_suffix(".lock")):
             seen = json.loads(path.read_text()) if path.exists() else {}
             problems = (*log.problems, *_rewritten(log, seen, path))
+            if not problems:
+                entries.keep(contents)
             if not problems and len(log.entries) > seen.get("entries", 0):
                 _remember(path, {"key": log.key, "entries": len(log.entries), "last": log.digests[-1]})
         return Log(name, log.entries, log.digests, problems)

@@ -108,6 +108,10 @@ class Store(ABC):
     def take(self, name: str, file: Path) -> None:
         """Give a finished file of `scratch` a name, replacing what is there; whole or not at all."""
 
+    def stamps(self, folder: str) -> dict[str, str]:
+        """Of each file directly in a folder what changes with its bytes; {} in a store that cannot say."""
+        return {}
+
     def where(self, name: str) -> str:
         """Full name, for people."""
         return f"{self.root.rstrip('/')}/{name}"
@@ -288,6 +292,10 @@ class S3Store(Store):
     def _stored(self, key: str, seen: dict[str, Any]) -> Stored:
         name = key.removeprefix(f"{self._base}/")
         return Stored(name, int(seen["size"]), seen["LastModified"].timestamp(), seen["ETag"].strip('"'))
+
+    def stamps(self, folder: str) -> dict[str, str]:
+        # Another PUT has another ETag, or at least another time (its ETag is the MD5 of plain uploads).
+        return {PurePosixPath(one.name).name: f"{one.tag} {one.size} {one.modified}" for one in self.files(folder)}
 
     def put_if_absent(self, name: str, data: bytes) -> bool:
         # Never open("xb") with empty content: it overwrites. One PUT with If-None-Match either takes the name

@@ -22,7 +22,7 @@ _UNFINISHED: tuple[tuple[Callable[[Settings], Path], str], ...] = (
     (lambda settings: settings.cache, r"(ingest|sources)/\.[^/]+\.\d+|gate/[0-9a-f]{64}\.\d+"),
     (lambda settings: settings.cache, r"(gate|sample)/tmp[^/]+/.+"),
     (lambda settings: settings.dvc_cache, r"(files/md5/|runs/).*\.[A-Za-z0-9_-]{22}\.tmp"),
-    (lambda settings: settings.state / "seen", r"[^/]+/\.[^/]+\.json\.\d+"),
+    (lambda settings: settings.state / "seen", r"[^/]+/\.[^/]+\.(json|entries)\.\d+"),
 )
 
 
@@ -35,6 +35,7 @@ class Unused:
     store: Store
     files: tuple[Stored, ...] = ()
     left_alone: str = ""  # why nothing of this kind may be removed now; then `files` is empty
+    shared: bool = False  # whether other workspaces may be writing to the store
 
     @property
     def size(self) -> int:
@@ -54,7 +55,7 @@ class Unused:
         """
         with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
             list(pool.map(self.store.remove, [file.name for file in self.files]))
-        if isinstance(self.store, LocalStore):
+        if isinstance(self.store, LocalStore) and not self.shared:
             _remove_empty_folders(Path(self.store.root), [file.name for file in self.files])
 
     @classmethod
@@ -80,8 +81,8 @@ def unfinished(settings: Settings, now: float) -> list[Unused]:
 
 
 def _remove_empty_folders(root: Path, names: Sequence[str]) -> None:
-    """Folders that the removed files leave empty, the deepest first; the store's own folders of one level stay."""
-    folders = {folder for name in names for folder in PurePosixPath(name).parents if len(folder.parts) > 1}
+    """Folders that the removed files leave empty, the deepest first."""
+    folders = {folder for name in names for folder in PurePosixPath(name).parents if folder.parts}
     for folder in sorted(folders, key=lambda folder: len(folder.parts), reverse=True):
         with suppress(OSError):  # not empty, or gone
             (root / folder).rmdir()

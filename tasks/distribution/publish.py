@@ -6,6 +6,7 @@ again, it makes one release.
 
 import hashlib
 import logging
+from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import BaseModel, ConfigDict, Field
@@ -96,7 +97,7 @@ def store_release(
     record = make_record(settings, name=name, identity=identity, verdict=verdict.model_dump(mode="json"))
     if not record["code"]["commit"] or record["code"]["patch"] or record["code"]["left_out"]:
         logger.warning("the release is of code that is not committed; its record keeps the changes as a patch")
-    return add_release(
+    release, is_new = add_release(
         registry,
         key,
         name,
@@ -105,6 +106,18 @@ def store_release(
         record=put_bytes(registry, canonical(record)),
         summary=_summary(settings, verdict),
     )
+    if is_new:
+        _put_missing(registry, release, export, canonical(record))
+    return release, is_new
+
+
+def _put_missing(registry: Registry, release: Release, export: Path, record: bytes) -> None:
+    """Blobs that `abcd gc` of someone removed before a release named them, stored again."""
+    for path, file in release.files.items():
+        if not registry.store.exists(file.blob):
+            put_file(registry, export / path)
+    if not registry.store.exists(release.record.blob):
+        put_bytes(registry, record)
 
 
 def identity_of(settings: Settings, name: str) -> str:

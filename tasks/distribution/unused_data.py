@@ -35,7 +35,7 @@ def unused(settings: Settings, registry: Registry, logs: Iterable[Log], *, remot
     if remote:
         # Not what is younger: a publisher pushes first and names it afterwards.
         files = tuple(f for f in pushed.files() if _is_unneeded(f.name, needed) and f.is_stale(now))
-        found.append(Unused("objects in the DVC remote", f"{_WHY}, older than a day", pushed, files))
+        found.append(Unused("objects in the DVC remote", f"{_WHY}, older than a day", pushed, files, shared=True))
     return found
 
 

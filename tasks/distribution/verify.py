@@ -29,7 +29,7 @@ def verify(settings: Settings, name: str | None = None) -> Verification:
     registry = Registry.of(settings)
     if name is not None:
         registry.require_model(name)
-    logs = [registry.examine(model) for model in ([name] if name else registry.models())]
+    logs = [registry.examine(model, everything=True) for model in ([name] if name else registry.models())]
     blobs = _blobs_of(logs)
     problems = [problem for log in logs for problem in log.problems]
     for _, (file, what) in sorted(blobs.items()):
