@@ -2,16 +2,14 @@
 
 import hashlib
 import json
-import logging
 import sysconfig
 import time
 from pathlib import Path, PurePosixPath
 
 from infra.settings import Settings
 from tasks.params import STDLIB_URI
-from tasks.report import StepError, sha256_of, write_json
-
-logger = logging.getLogger(__name__)
+from tasks.report import StepError, sha256_of
+from tasks.sealed import read_sealed, write_sealed
 
 TEXT_SUFFIXES = (".txt", ".md", ".rst", ".py")
 ROW_SUFFIXES = (".jsonl", ".parquet")
@@ -76,13 +74,7 @@ class Digests:
 
     def __init__(self, settings: Settings) -> None:
         self._file = settings.cache / "sources" / "digests.json"
-        self._known: dict[str, list[int | str]] = {}
-        try:
-            self._known = json.loads(self._file.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            pass
-        except ValueError as error:
-            logger.warning("%s is not readable (%s); every source is read again", self._file, error)
+        self._known: dict[str, list[int | str]] = json.loads(read_sealed(self._file) or b"{}")
 
     def of(self, path: Path) -> tuple[str, int]:
         """Digest and size in bytes; the file is read only if its stat is new.
@@ -111,7 +103,7 @@ class Digests:
 
     def save(self) -> None:
         """Write what is remembered."""
-        write_json(self._file, self._known)
+        write_sealed(self._file, json.dumps(self._known, sort_keys=True).encode())
 
     def _remember(self, path: Path, known: list[int | str]) -> None:
         """Not a file so young that a later change could leave the same stat, nor one that changed meanwhile."""

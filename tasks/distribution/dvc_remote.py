@@ -13,24 +13,13 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from ruamel.yaml import YAML
-
+from infra.outputs import FOLDER, outputs_of
 from infra.settings import Settings
 from infra.storage import Store, open_store
 from infra.workspace import prepare
 from tasks.report import StepError
 
-_FOLDER = ".dir"
 _SIDE_BY_SIDE = 16
-
-
-def outputs_of(lock_text: str) -> dict[str, dict[str, str]]:
-    """Digest of each output path of each step of a `dvc.lock`."""
-    lock = YAML(typ="safe").load(lock_text)
-    return {
-        step: {out["path"]: out[out.get("hash", "md5")] for out in entry.get("outs", ())}
-        for step, entry in lock["stages"].items()
-    }
 
 
 def push_data(settings: Settings) -> None:
@@ -63,13 +52,13 @@ def missing_in(remote: Store, outputs: dict[str, str]) -> list[str]:
 
 def _files(remote: Store, path: str, digest: str) -> dict[str, str] | None:
     """Digests of an output and the files in it; None where the list of files is missing or not what it was."""
-    if not digest.endswith(_FOLDER):
+    if not digest.endswith(FOLDER):
         return {path: digest}
     try:
         listed = remote.read(_name(digest))
     except FileNotFoundError:
         return None
-    if hashlib.md5(listed, usedforsecurity=False).hexdigest() != digest.removesuffix(_FOLDER):
+    if hashlib.md5(listed, usedforsecurity=False).hexdigest() != digest.removesuffix(FOLDER):
         return None
     entries: Iterable[dict[str, Any]] = json.loads(listed)
     return {f"{path}/{entry['relpath']}": entry["md5"] for entry in entries}

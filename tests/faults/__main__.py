@@ -26,19 +26,20 @@ def main() -> int:
     reference = Reference(base)
     started = time.monotonic()
     with _servers(base):
-        reference.prepare()
-        reference.interrupt_training()
+        if not reference.found():
+            reference.prepare()
         _say(f"prepared in {base}: {time.monotonic() - started:.0f} s")
         results = campaign.run_all(faults, reference, jobs=given.jobs, told=_tell)
     campaign.write(results, Path(given.to), seed=given.seed)
     failed = [ended for ended in results if ended.result.problem]
-    _say(
-        f"\n{campaign.table(results)}\n{len(results)} faults in {time.monotonic() - started:.0f} s, {len(failed)} failed"
-    )
+    _say(f"\n{campaign.table(results)}")
+    _say(f"{len(results)} faults in {time.monotonic() - started:.0f} s, {len(failed)} failed")
     if failed:
-        _say(f"their workspaces are kept in {base}; once more: python -m tests.faults --seed {given.seed} --only LABEL")
+        _say(f"their workspaces are kept in {base}; one of them again, which takes no preparation:")
+        _say(f"python -m tests.faults --seed {given.seed} --base {base} --only {failed[0].fault.label}")
         return 1
-    shutil.rmtree(base)
+    if not given.base:
+        shutil.rmtree(base)
     return 0
 
 
@@ -48,7 +49,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", default="", help="only faults whose label has this, as kill-train")
     parser.add_argument("--jobs", type=int, default=max(1, (os.cpu_count() or 1) // 2), help="faults at a time")
     parser.add_argument("--to", default="runs/faults", help="folder of faults.md and faults.json")
-    parser.add_argument("--base", default="", help="empty or new folder to work in; a temporary one if not given")
+    parser.add_argument(
+        "--base", default="", help="folder to work in, prepared once and used again; a temporary one if not given"
+    )
     return parser.parse_args()
 
 

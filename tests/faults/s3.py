@@ -97,7 +97,7 @@ def _release(fault: Fault, reference: Reference, workspace: Workspace) -> Result
         return Result("failed", problem)
     workspace.must("release", "one")
     log = Registry.of(workspace.settings).log(small_release.NAME)
-    problem = registry_wrong(workspace, champions={reference.champion or None})
+    problem = registry_wrong(workspace, champions={reference.champion})
     if not problem and (len(log.releases), log.aliases) != (1, {"candidate": 1, "champion": 1}):
         problem = f"{len(log.releases)} releases, aliases {log.aliases}; expected one"
     return Result("failed", problem) if problem else Result(CLEAR if ran.code else SAME)

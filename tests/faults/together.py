@@ -36,5 +36,5 @@ def _publishers(reference: Reference, workspace: Workspace) -> Result:
     log = Registry.of(workspace.settings).log(small_release.NAME)
     if not problem and (len(log.releases) != 8 or set(log.aliases) != {"candidate", "champion"}):
         problem = f"{len(log.releases)} releases and aliases {log.aliases} of 8 publishers"
-    problem = problem or registry_wrong(workspace, champions={reference.champion or None})
+    problem = problem or registry_wrong(workspace, champions={reference.champion})
     return Result("failed" if problem else SAME, problem)

@@ -8,15 +8,15 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from infra.outputs import outputs_of
 from infra.settings import Settings
 from infra.workspace import prepare
 from tasks import params
 from tasks.__main__ import STEPS
-from tasks.distribution.dvc_remote import outputs_of
 from tests.conftest import make_clone
 
 INJECT = Path(__file__).parent / "inject"
@@ -154,7 +154,6 @@ class Reference:
     def __init__(self, base: Path) -> None:
         self.base = base
         self.truth = Truth()
-        self.champion = 0
         self.work = Workspace(base / "work")
 
     def prepare(self, *, through: str = "gate") -> None:
@@ -176,6 +175,25 @@ class Reference:
             self._watch_publish(counts)
         self.truth.changes = {path.name: int(path.read_text()) for path in counts.iterdir()}
         self.truth.outputs, self.truth.lock = self.work.outputs(), self.work.lock()
+        if through == "gate":
+            self._interrupt_training()
+        self._file.write_text(json.dumps(asdict(self.truth)))
+
+    def found(self) -> bool:
+        """Whether this reference was prepared before; it is used again."""
+        if not self._file.is_file():
+            return False
+        self.truth = Truth(**json.loads(self._file.read_text()))
+        return True
+
+    @property
+    def champion(self) -> int | None:
+        """Version that is the champion before the next release is published; None without releases."""
+        return 1 if "publish" in self.truth.seconds else None
+
+    @property
+    def _file(self) -> Path:
+        return self.base / "truth.json"
 
     def copy(self, label: str, *, of: str = "work") -> Workspace:
         """A copy to disturb, its sources where the copy expects them."""
@@ -186,7 +204,7 @@ class Reference:
         prepare(target.settings)
         return target
 
-    def interrupt_training(self) -> None:
+    def _interrupt_training(self) -> None:
         """A copy, `interrupted`, whose training was killed after two checkpoints."""
         copy = self.copy("interrupted")
         copy.forget("train")
@@ -205,7 +223,6 @@ class Reference:
         self.work.must("dvc", "repro")
         self.work.must("abcd", "publish")
         self.work.must("abcd", "promote", f"{NAME}@v1")
-        self.champion = 1
         params.override(self.work.root / params.PARAMS_FILE, [("train.seed", 2)])
         self.work.must("dvc", "repro", "-f", "-s", "discover", ABCD_DISCOVER="1")
 
