@@ -22,7 +22,7 @@ class Fault:
     @property
     def label(self) -> str:
         """Name for people."""
-        return f"{self.kind}-{self.target}-{self.how}-{self.seed % 10_000}"
+        return f"{self.kind}-{self.target}-{self.how}-{self.seed % 10_000}".replace("/", "-")
 
     @property
     def random(self) -> random.Random:

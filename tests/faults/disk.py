@@ -42,6 +42,8 @@ def inject(fault: Fault, reference: Reference, workspace: Workspace) -> Result:
     ran = (
         _with_small_files(fault, workspace) if fault.how == "file-size" else _full(fault, workspace, reference, command)
     )
+    if not ran.code and "No space left" in ran.said:  # DVC says that it could not keep an output, and ends with 0
+        ran = ran._replace(code=1)
     if not ran.code:
         return Result("failed", "the disk was full, and the command ended well")
     return published(workspace, reference, ran) if fault.target == "publish" else repaired(workspace, reference, ran)

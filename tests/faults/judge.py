@@ -1,6 +1,7 @@
 """What must be true after a fault: an undisturbed run's bytes or a clear error, and a registry that reads right."""
 
 import re
+import signal
 from typing import NamedTuple
 
 from infra.releases import CHAMPION, Registry
@@ -28,6 +29,10 @@ def unclear(ran: Ran) -> str:
         return ""
     if "Traceback (most recent call last)" in ran.said:
         return f"a traceback instead of a clear error:\n{ran.said[-3000:]}"
+    if ran.code == -signal.SIGKILL:  # it had no time to say anything
+        return ""
+    if "No space left on device" in ran.said:  # no more need be said
+        return ""
     if not _TROUBLE.search(ran.said) or not _NEXT_MOVE.search(ran.said):
         return f"an error that says not what or what next:\n{ran.said[-2000:]}"
     return ""
@@ -60,7 +65,7 @@ def repaired(workspace: Workspace, reference: Reference, *before: Ran) -> Result
         return Result("failed", problem)
     last = list(reference.truth.seconds)[-1]
     target = [] if last in ("gate", "publish") else [last]
-    ending = SAME if all(ran.code in (0, -9) for ran in before) else CLEAR
+    ending = SAME if all(ran.code in (0, -signal.SIGKILL) for ran in before) else CLEAR
     first = workspace.run("dvc", "repro", *target)
     if first.code:
         if problem := unclear(first):
@@ -83,7 +88,7 @@ def published(workspace: Workspace, reference: Reference, *before: Ran, killed_b
     if killed_before_publish:
         workspace.must("dvc", "repro")
     again = workspace.run("abcd", "publish")
-    ending = SAME if all(ran.code in (0, -9) for ran in before) else CLEAR
+    ending = SAME if all(ran.code in (0, -signal.SIGKILL) for ran in before) else CLEAR
     if again.code:
         if problem := unclear(again):
             return Result("failed", problem)

@@ -13,34 +13,47 @@ from tests.faults.workspace import INJECT, Ran, Reference, Workspace, ended
 from tests.processes import command_line
 
 _START_SECONDS = 120
+_END_SECONDS = 20
+_TRIES = 4
 
 
 def inject(fault: Fault, reference: Reference, workspace: Workspace) -> Result:
     """Kill, then judge the next run."""
-    if fault.target == "publish":
-        command, name = ("abcd", "publish"), "publish"
+    kill_it = {"write": _at_a_write, "flow": _the_flow}.get(fault.how, _at_a_moment)
+    moment = fault.random.random()
+    for _ in range(_TRIES):
+        if fault.target != "publish":
+            workspace.forget(fault.target)
+        ran = kill_it(fault, reference, workspace, moment)
+        if ran.code:
+            break
+        moment /= 2  # it was faster than in the undisturbed run
     else:
-        workspace.forget(fault.target)
-        command, name = ("dvc", "repro", "-s", fault.target), f"tasks {fault.target}"
-    ran = {"write": _at_a_write, "flow": _the_flow}.get(fault.how, _at_a_moment)(
-        fault, reference, workspace, command, name
-    )
-    disturbed = ran._replace(code=-signal.SIGKILL) if ran.code else ran
+        return Result("failed", f"nothing was killed:\n{ran.said}")
+    disturbed = ran._replace(code=-signal.SIGKILL)
     if fault.how == "flow":
         return published(workspace, reference, disturbed, killed_before_publish=True)
     return (published if fault.target == "publish" else repaired)(workspace, reference, disturbed)
 
 
-def _at_a_write(fault: Fault, reference: Reference, workspace: Workspace, command: tuple[str, ...], name: str) -> Ran:
-    at = fault.random.randint(1, reference.truth.changes[fault.target])
+def _command(fault: Fault) -> tuple[tuple[str, ...], str]:
+    """What to start, and how the command line of the process to kill ends."""
+    if fault.target == "publish":
+        return ("abcd", "publish"), "publish"
+    return ("dvc", "repro", "-s", fault.target), f"tasks {fault.target}"
+
+
+def _at_a_write(fault: Fault, reference: Reference, workspace: Workspace, moment: float) -> Ran:
+    command, name = _command(fault)
+    at = 1 + int(moment * reference.truth.changes[fault.target])
     return workspace.run(*command, FAULT_PROCESS=name, FAULT_AT=str(at), PYTHONPATH=str(INJECT))
 
 
-def _at_a_moment(fault: Fault, reference: Reference, workspace: Workspace, command: tuple[str, ...], name: str) -> Ran:
+def _at_a_moment(fault: Fault, reference: Reference, workspace: Workspace, moment: float) -> Ran:
+    command, name = _command(fault)
     process = workspace.start(*command)
-    wanted = "ray::" if fault.how == "worker" else name
-    victim = process.pid if fault.target == "publish" else find(process, wanted)
-    time.sleep(fault.random.random() * (1.0 if fault.how == "worker" else reference.truth.seconds[fault.target]))
+    victim = find(process, "ray::" if fault.how == "worker" else name)
+    time.sleep(moment * (1.0 if fault.how == "worker" else reference.truth.seconds[fault.target]))
     if fault.how == "group":
         os.killpg(process.pid, signal.SIGKILL)
     else:
@@ -48,16 +61,16 @@ def _at_a_moment(fault: Fault, reference: Reference, workspace: Workspace, comma
     return ended(process)
 
 
-def _the_flow(fault: Fault, reference: Reference, workspace: Workspace, command: tuple[str, ...], name: str) -> Ran:
+def _the_flow(fault: Fault, reference: Reference, workspace: Workspace, moment: float) -> Ran:
     """The flow's process; the guard must end what is below it."""
     workspace.forget("gate")  # so that a flow that is to publish has a step to be found by
     process = workspace.start("abcd", "run")
     find(process, f"tasks {'gate' if fault.target == 'publish' else fault.target}")
-    time.sleep(fault.random.random() * reference.truth.seconds[fault.target])
+    time.sleep(moment * reference.truth.seconds[fault.target])
     below = psutil.Process(process.pid).children(recursive=True)
     kill(process.pid)
     ran = ended(process)
-    _, alive = psutil.wait_procs(below, timeout=20)
+    _, alive = psutil.wait_procs(below, timeout=_END_SECONDS)
     if alive:
         raise AssertionError(f"the flow was killed, and these live on: {[command_line(p) for p in alive]}")
     return ran
@@ -72,16 +85,18 @@ def kill(pid: int) -> None:
 
 
 def find(process: subprocess.Popen[str], wanted: str) -> int:
-    """Pid of the first descendant whose command line has `wanted`; the process's own once that has ended."""
+    """Pid of the first Python process of a tree that was started as `wanted`; the root's once that has ended."""
     deadline = time.monotonic() + _START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         try:
-            below = psutil.Process(process.pid).children(recursive=True)
+            tree = [psutil.Process(process.pid)]
+            tree += tree[0].children(recursive=True)
         except psutil.NoSuchProcess:
             break
-        for child in below:
-            if wanted in command_line(child):
-                return child.pid
+        for member in tree:
+            line = command_line(member)
+            if line.startswith(wanted) or (line.endswith(wanted) and " -c " not in line):
+                return member.pid
         time.sleep(0.02)
     if process.poll() is None:
         raise AssertionError(f"no process {wanted!r} within {_START_SECONDS} s")

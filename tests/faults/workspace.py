@@ -97,9 +97,11 @@ class Workspace:
         return ran.said
 
     def forget(self, step: str) -> None:
-        """Remove a step's outputs and DVC's memory of its runs, so that it runs again."""
+        """Remove a step's outputs, and from DVC's cache what is theirs alone, so that the step runs again."""
         self.remove(step)
-        shutil.rmtree(self.settings.dvc_cache / "runs", ignore_errors=True)
+        digests = outputs_of(self.lock())[step].values()
+        for digest in digests:  # of a folder the list; its files may be another step's too
+            self._cached(digest).unlink(missing_ok=True)
 
     def remove(self, step: str) -> None:
         """Remove a step's outputs; DVC's cache still has them."""
@@ -162,16 +164,13 @@ class Reference:
         make_clone(self.work.root)
         params.override(self.work.root / params.PARAMS_FILE, list(SMALL.items()))
         prepare(self.work.settings)
-        if through == "gate":
-            self._publish_a_champion()
         counts = self.base / "counts"
         counts.mkdir()
-        for step in list(STEPS)[: list(STEPS).index(through) + 1]:
-            watched = {"FAULT_PROCESS": f"tasks {step}", "FAULT_COUNTS": str(counts), "PYTHONPATH": str(INJECT)}
-            self.work.must("dvc", "repro", "-s", step, **watched)
-            measured = json.loads((self.work.settings.runs / "steps" / f"{step}.json").read_text())
-            self.truth.seconds[step] = measured["wall_seconds"]
+        steps = list(STEPS)[: list(STEPS).index(through) + 1]
+        self._make(steps, counts)
         if through == "gate":
+            self._publish_a_champion()
+            self._make(steps, counts)
             self._watch_publish(counts)
         self.truth.changes = {path.name: int(path.read_text()) for path in counts.iterdir()}
         self.truth.outputs, self.truth.lock = self.work.outputs(), self.work.lock()
@@ -218,9 +217,15 @@ class Reference:
         os.killpg(process.pid, signal.SIGKILL)
         ended(process)
 
+    def _make(self, steps: list[str], counts: Path) -> None:
+        for step in steps:
+            watched = {"FAULT_PROCESS": f"tasks {step}", "FAULT_COUNTS": str(counts), "PYTHONPATH": str(INJECT)}
+            self.work.must("dvc", "repro", "-s", step, **watched)
+            measured = json.loads((self.work.settings.runs / "steps" / f"{step}.json").read_text())
+            self.truth.seconds[step] = measured["wall_seconds"]
+
     def _publish_a_champion(self) -> None:
         """Release 1, made champion by a person, with other weights than the release that follows."""
-        self.work.must("dvc", "repro")
         self.work.must("abcd", "publish")
         self.work.must("abcd", "promote", f"{NAME}@v1")
         params.override(self.work.root / params.PARAMS_FILE, [("train.seed", 2)])
@@ -229,8 +234,9 @@ class Reference:
     def _watch_publish(self, counts: Path) -> None:
         copy = self.copy("publish")
         watched = {"FAULT_PROCESS": "publish", "FAULT_COUNTS": str(counts), "PYTHONPATH": str(INJECT)}
+        started = time.monotonic()
         copy.must("abcd", "publish", **watched)
-        self.truth.seconds["publish"] = 3.0
+        self.truth.seconds["publish"] = time.monotonic() - started
         shutil.rmtree(copy.root)
 
 

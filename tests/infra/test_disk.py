@@ -22,6 +22,10 @@ def test_a_library_s_text_and_a_cause_are_seen_through():
     assert "No space left on device" in full_disk(wrapped)
 
 
+def test_numpys_short_write_is_a_full_disk():
+    assert "1472 written" in full_disk(OSError("71534 requested and 1472 written"))
+
+
 def test_other_errors_are_none_of_its_business():
     assert full_disk(OSError(errno.ENOENT, "No such file or directory", "/data/x")) == ""
     assert full_disk(ValueError("28")) == ""
