@@ -3,10 +3,12 @@
 import importlib
 import json
 import shutil
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +19,10 @@ from tests.faults.workspace import Reference
 _INJECTORS = {
     "kill": "killing", "disk": "disk", "s3": "s3", "damage": "damage", "clock": "clocks", "together": "together",
 }  # fmt: skip
+
+# Two trainings at a time would take the cores from each other.
+_TRAINS = ("train", "checkpoint")
+_one_training = threading.Lock()
 
 
 class Ended(NamedTuple):
@@ -29,6 +35,11 @@ class Ended(NamedTuple):
 
 def run_one(fault: Fault, reference: Reference) -> Ended:
     """Inject one fault into a fresh copy and judge; the copy of one that failed stays, to be looked at."""
+    with _one_training if fault.target.startswith(_TRAINS) else nullcontext():
+        return _run(fault, reference)
+
+
+def _run(fault: Fault, reference: Reference) -> Ended:
     started = time.monotonic()
     injector = importlib.import_module(f"tests.faults.{_INJECTORS[fault.kind]}")
     needs_checkpoints = "checkpoint" in fault.target

@@ -24,7 +24,7 @@ def inject(fault: Fault, reference: Reference, workspace: Workspace) -> Result:
     if fault.how == "step" and any(one.code for one in ran):
         return Result("failed", f"a step beside itself failed:\n{ran[0].said}\n{ran[1].said}")
     if fault.target in ("run", "publish"):
-        return published(workspace, reference, *ran)
+        return published(workspace, reference, *ran, looked_again=fault.target == "run")
     return repaired(workspace, reference, *ran)
 
 

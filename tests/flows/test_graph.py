@@ -30,7 +30,7 @@ def test_a_step_that_ended_well():
 
 def test_a_step_s_own_message_is_the_error():
     said = "Running stage 'clean':\nclean: expected text, found none\nERROR: failed to reproduce 'clean'\n"
-    with pytest.raises(StepFailedError, match="^expected text, found none$"):
+    with pytest.raises(StepFailedError, match=r"^expected text, found none$"):
         finished(said, 1).outcome()
 
 
