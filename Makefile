@@ -8,7 +8,7 @@ ACTIVE := PATH="$(CURDIR)/$(BIN):$$PATH" VIRTUAL_ENV="$(CURDIR)/$(VENV)"
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format lock clean
+.PHONY: help run test faults check format lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -18,6 +18,9 @@ run: $(READY) ## turn text into a published model: the main job
 
 test: $(READY) ## run all tests
 	@$(ACTIVE) pytest -n auto --dist loadfile --no-loadscope-reorder --durations 15
+
+faults: $(READY) ## inject all faults of the campaign and see that nothing is lost; SEED=N for other ones
+	@$(ACTIVE) python -m tests.faults --seed $(or $(SEED),1)
 
 check: $(READY) ## lint, format, types, import direction, coverage of the unit tests
 	@$(ACTIVE) ruff check .

@@ -3,7 +3,7 @@
 import logging
 import sys
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -13,7 +13,9 @@ from rich.markup import escape
 from flows import doctor, gc, promotion, releases, run
 from flows.graph import StaleUpstreamError, StepFailedError
 from flows.server import ServerError
+from infra.disk import full_disk
 from infra.lock import LockedError
+from infra.outputs import DamagedError
 from infra.settings import SettingsError, WorkspaceError
 from infra.storage import StorageError
 from tasks.params import ParamsError
@@ -42,6 +44,7 @@ EXPECTED_ERRORS = (
     SettingsError,
     WorkspaceError,
     LockedError,
+    DamagedError,
     StepError,
     StepFailedError,
     StaleUpstreamError,
@@ -66,13 +69,20 @@ def main() -> None:
     try:
         app()
     except EXPECTED_ERRORS as error:
-        Console(stderr=True).print(
-            f"[bold red]error:[/] {escape(str(error))}", markup=True, highlight=False, soft_wrap=True
-        )
-        sys.exit(1)
+        _fail(str(error))
     except KeyboardInterrupt:
         Console(stderr=True).print("stopped; type the same command again to go on where it was")
         sys.exit(130)
+    except Exception as error:
+        said = full_disk(error)
+        if not said:
+            raise
+        _fail(said)
+
+
+def _fail(message: str) -> NoReturn:
+    Console(stderr=True).print(f"[bold red]error:[/] {escape(message)}", markup=True, highlight=False, soft_wrap=True)
+    sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ from infra.settings import Settings
 Outcome = Literal["ran", "restored", "current"]
 
 PULSE_SECONDS = 1.0
+# What DVC says when its cache is full; it ends with 0 all the same (measured with 3.67.1).
+_NOT_KEPT = "ERROR: failed to transfer"
 # What DVC says of a step, and what that means (dvc/stage/run.py, dvc/stage/cache.py).
 _SAID: dict[str, Outcome] = {"Running stage": "ran", "is cached - skipping run": "restored"}
 
@@ -91,6 +93,12 @@ class StepProcess:
         """
         if self._code:
             raise StepFailedError(_cause(self._step, self._said, self._code))
+        lost = next((line for line in self._said if line.startswith(_NOT_KEPT)), "")
+        if lost:
+            raise StepFailedError(
+                f"{self._step} was made, but DVC could not keep it in its cache: {lost}; "
+                "free some space (`df -h` shows where), then type the same command again"
+            )
         return next(
             (meaning for words, meaning in _SAID.items() if any(words in line for line in self._said)),
             "current",

@@ -77,23 +77,24 @@ class Registry:
 
         `everything` reads each byte anew, also where the store says that it is as it was when it was verified.
         """
+        path = self.memory / f"{name}.json"
+        # Before the log: what another process sees and remembers while we read need not be in what we read.
+        seen = _seen(path)
         entries = Entries(self.store, folder_of(name), self.memory / f"{name}.entries")
         contents = entries.read(everything=everything)
         log = read_log(name, contents)
         if log.problems and entries.took_from_memory:  # whose fault it is, the store's or the memory's
             contents = entries.read(everything=True)
             log = read_log(name, contents)
-        path = self.memory / f"{name}.json"
-        if not log.entries and not path.exists():
+        if not log.entries and not seen:
             return log
-        self.memory.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_suffix(".lock")):
-            seen = json.loads(path.read_text()) if path.exists() else {}
-            problems = (*log.problems, *_rewritten(log, seen, path))
-            if not problems:
+        problems = (*log.problems, *_rewritten(log, seen, path))
+        if not problems:
+            self.memory.mkdir(parents=True, exist_ok=True)
+            with FileLock(path.with_suffix(".lock")):
                 entries.keep(contents)
-            if not problems and len(log.entries) > seen.get("entries", 0):
-                _remember(path, {"key": log.key, "entries": len(log.entries), "last": log.digests[-1]})
+                if len(log.entries) > _seen(path).get("entries", 0):
+                    _remember(path, {"key": log.key, "entries": len(log.entries), "last": log.digests[-1]})
         return Log(name, log.entries, log.digests, problems)
 
     def release(self, ref: str) -> tuple[Log, Release]:
@@ -198,6 +199,15 @@ def _rewritten(log: Log, seen: Mapping[str, Any], path: Path) -> list[str]:
     if not log.problems and log.digests[seen["entries"] - 1] != seen["last"]:
         return [f"{folder}/{last}: is another entry than was seen here before; {advice}"]
     return []
+
+
+def _seen(path: Path) -> dict[str, Any]:
+    """What this reader remembers of a log; {} before its first look."""
+    try:
+        seen: dict[str, Any] = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    return seen
 
 
 def _remember(path: Path, seen: Mapping[str, Any]) -> None:

@@ -12,7 +12,9 @@ import time
 from types import FrameType
 
 try:
+    from infra.disk import full_disk
     from infra.lock import workspace_lock
+    from infra.outputs import DamagedError, require_sound_inputs
     from infra.settings import Settings, SettingsError, WorkspaceError
     from tasks import params as params_file
     from tasks.report import Report, StepError, step_output, write_json
@@ -39,6 +41,8 @@ STEPS: dict[str, str] = {
     "gate": "distribution",
 }
 _PR_SET_PDEATHSIG = 1
+# Set by DVC for the commands that it runs (dvc/env.py).
+_UNDER_DVC = "DVC_STAGE"
 
 logger = logging.getLogger("tasks")
 
@@ -52,8 +56,14 @@ def main(arguments: list[str] | None = None) -> int:
     _die_with_parent()
     try:
         run_step(step)
-    except (StepError, params_file.ParamsError, SettingsError, WorkspaceError) as error:
+    except (StepError, DamagedError, params_file.ParamsError, SettingsError, WorkspaceError) as error:
         logger.error("%s: %s", step, error)
+        return 1
+    except Exception as error:
+        said = full_disk(error)
+        if not said:
+            raise
+        logger.error("%s: %s", step, said)
         return 1
     return 0
 
@@ -63,11 +73,14 @@ def run_step(step: str) -> Report:
 
     Raises:
         StepError: the step cannot go on.
+        DamagedError: what it reads is not what `dvc.lock` says.
     """
     settings = Settings.load()
     os.chdir(settings.workspace)
     with workspace_lock(settings.state, what=f"step {step}"):
         started, params = time.monotonic(), params_file.load()
+        if _UNDER_DVC in os.environ:  # else `dvc.lock` need not be of what is here
+            require_sound_inputs(settings, step)
         try:
             module = importlib.import_module(f"tasks.{STEPS[step]}.{step}")
             with step_output(settings.artifacts, step) as out:

@@ -5,6 +5,7 @@ into accepted and rejected rows, and `Tally` counts both, so that nothing vanish
 """
 
 import hashlib
+import io
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -162,7 +163,14 @@ def write_bucket(out: Path, bucket: str, sifted: Sifted) -> None:
 def write_table(path: Path, frame: pl.DataFrame) -> None:
     """Write a Parquet file that is the same bytes for the same rows."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    frame.rechunk().write_parquet(path, **_PARQUET)
+    path.write_bytes(parquet_bytes(frame))
+
+
+def parquet_bytes(frame: pl.DataFrame) -> bytes:
+    """Bytes of a Parquet file; polars writing to a full disk itself does not say that it is full."""
+    file = io.BytesIO()
+    frame.rechunk().write_parquet(file, **_PARQUET)
+    return file.getvalue()
 
 
 def write_all(out: Path, accepted: pl.DataFrame, rejected: pl.DataFrame) -> Tally:

@@ -1,19 +1,18 @@
 """What ingest remembers: rows by the digest of all that they were made from; it saves reading, it changes nothing."""
 
 import hashlib
-import logging
-import os
+import io
 from itertools import groupby
 from pathlib import Path
 
 import polars as pl
 
-from tasks.big_data.documents import write_table
+from tasks.big_data.documents import parquet_bytes
 from tasks.big_data.readers import Row, reader_version
 from tasks.big_data.sources import ROW_SUFFIXES
+from tasks.sealed import read_sealed, write_sealed
 
-logger = logging.getLogger(__name__)
-
+ROWS_SUFFIX = ".rows"
 _SCHEMA = pl.Schema(
     {"key": pl.String(), "row": pl.Int64(), "text": pl.String(), "encoding": pl.String(), "reason": pl.String()}
 )
@@ -23,16 +22,14 @@ class Memory:
     """Rows by key; each run adds one file with what it read for the first time."""
 
     def __init__(self, folder: Path, keys: set[str]) -> None:
-        """Load what is remembered under `keys`; a file that cannot be read is removed and said."""
+        """Load what is remembered under `keys`; a file that was damaged is removed and said."""
         self._folder = folder
         self._known: dict[str, list[Row]] = {}
         self._fresh: dict[str, list[Row]] = {}
-        for path in sorted(folder.glob("*.parquet")):
-            try:
-                self._load(pl.read_parquet(path, glob=False, schema=_SCHEMA), keys)
-            except (pl.exceptions.PolarsError, OSError) as error:
-                logger.warning("%s is not readable (%s); its sources are read again", path, error)
-                path.unlink(missing_ok=True)
+        for path in sorted(folder.glob(f"*{ROWS_SUFFIX}")):
+            data = read_sealed(path)
+            if data is not None:
+                self._load(pl.read_parquet(io.BytesIO(data), schema=_SCHEMA), keys)
 
     @staticmethod
     def key(sha256: str, suffix: str, compression: str, text_column: str) -> str:
@@ -54,9 +51,8 @@ class Memory:
             return
         name = hashlib.sha256("".join(sorted(self._fresh)).encode()).hexdigest()[:32]
         rows = [(key, *row) for key in sorted(self._fresh) for row in self._fresh[key]]
-        fresh = self._folder / f".{name}.{os.getpid()}"
-        write_table(fresh, pl.DataFrame(rows, schema=_SCHEMA, orient="row"))
-        fresh.replace(self._folder / f"{name}.parquet")
+        table = pl.DataFrame(rows, schema=_SCHEMA, orient="row")
+        write_sealed(self._folder / f"{name}{ROWS_SUFFIX}", parquet_bytes(table))
 
     def _load(self, frame: pl.DataFrame, keys: set[str]) -> None:
         wanted = frame.filter(pl.col("key").is_in(list(keys)))

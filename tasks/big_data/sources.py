@@ -2,15 +2,12 @@
 
 import hashlib
 import json
-import logging
 import time
 from pathlib import PurePosixPath
 
 from infra.settings import Settings
 from tasks.big_data.places import Place, Stamp, base_of
-from tasks.report import write_json
-
-logger = logging.getLogger(__name__)
+from tasks.sealed import read_sealed, write_sealed
 
 CODE_SUFFIXES = (".py",)
 TEXT_SUFFIXES = (".txt", ".md", ".rst", *CODE_SUFFIXES)
@@ -47,13 +44,7 @@ class Digests:
 
     def __init__(self, settings: Settings) -> None:
         self._file = settings.cache / "sources" / "digests.json"
-        self._known: dict[str, Stamp] = {}
-        try:
-            self._known = json.loads(self._file.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            pass
-        except ValueError as error:
-            logger.warning("%s is not readable (%s); every source is read again", self._file, error)
+        self._known: dict[str, Stamp] = json.loads(read_sealed(self._file) or b"{}")
 
     def of(self, place: Place) -> tuple[str, int]:
         """Digest and size in bytes; the file is read only if its stamp is new.
@@ -82,7 +73,7 @@ class Digests:
 
     def save(self) -> None:
         """Write what is remembered."""
-        write_json(self._file, self._known)
+        write_sealed(self._file, json.dumps(self._known, sort_keys=True).encode())
 
     def _remember(self, place: Place, known: Stamp) -> None:
         """Not a file so young that a later change could leave the same stamp, nor one that changed meanwhile."""

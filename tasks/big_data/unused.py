@@ -1,5 +1,8 @@
 """What ingest remembers of sources that the present manifest does not name."""
 
+import io
+from pathlib import Path
+
 import polars as pl
 
 from infra.settings import Settings
@@ -7,8 +10,10 @@ from infra.storage import LocalStore
 from infra.unused import Unused
 from tasks.big_data.ingest import memory_keys
 from tasks.big_data.manifest import read_manifest
+from tasks.big_data.memory import ROWS_SUFFIX
 from tasks.params import Params
 from tasks.report import StepError
+from tasks.sealed import read_sealed
 
 
 def unused(params: Params, settings: Settings) -> list[Unused]:
@@ -24,15 +29,12 @@ def unused(params: Params, settings: Settings) -> list[Unused]:
     files = tuple(
         file
         for file in store.files()
-        if file.name.endswith(".parquet") and "/" not in file.name and not _holds_any(store, file.name, keys)
+        if file.name.endswith(ROWS_SUFFIX) and "/" not in file.name and not _holds_any(store, file.name, keys)
     )
     return [Unused(kind, "the manifest names none of these sources", store, files)]
 
 
 def _holds_any(store: LocalStore, name: str, keys: set[str]) -> bool:
-    """Whether a file holds rows under one of the keys; one that cannot be read is ingest's to judge."""
-    try:
-        found = pl.scan_parquet(store.where(name), glob=False).select(pl.col("key").unique()).collect()
-    except (pl.exceptions.PolarsError, OSError):
-        return True
-    return not keys.isdisjoint(found["key"])
+    """Whether a file holds rows under one of the keys; one that was damaged goes by itself."""
+    data = read_sealed(Path(store.where(name)))
+    return data is None or not keys.isdisjoint(pl.read_parquet(io.BytesIO(data), columns=["key"])["key"])

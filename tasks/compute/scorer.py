@@ -1,8 +1,10 @@
 """Weights -> bits of documents and continued prompts, in a process of `scorers.py`, with one torch thread."""
 
-import ctypes
+import multiprocessing
+import os
 import signal
-import sys
+import threading
+from multiprocessing.connection import wait
 from pathlib import Path
 
 import numpy as np
@@ -14,20 +16,30 @@ from tasks.algorithm.model import Model, load_weights
 from tasks.algorithm.scoring import document_bits, generate
 from tasks.params import Evaluate
 
-_PR_SET_PDEATHSIG = 1
 # The model of this process, once `prepare` has loaded it.
 _loaded: list[Model] = []
 
 
 def prepare(shape: Shape, weights: Path, device: str) -> None:
-    """Load the model, and end with the process that this one was forked from."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    """Load the model; this process ends with the step's."""
+    threading.Thread(target=_end_with_the_step, daemon=True).start()
     # Ctrl-C goes to all processes of a terminal; the parent says when this one ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     place = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
     _loaded.append(load_weights(shape, weights).to(place).eval())
+
+
+def _end_with_the_step() -> None:
+    """End when the step's process has ended, by SIGKILL too, and even if that was before this process began.
+
+    A signal at the parent's death would miss the last: the parent is a fork server, and a worker of a pool whose
+    other end is gone waits for ever.
+    """
+    step = multiprocessing.parent_process()
+    if step is not None:
+        wait([step.sentinel])
+        os._exit(1)
 
 
 def score(documents: list[NDArray[np.unsignedinteger]]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

@@ -4,8 +4,8 @@ What was evaluated once is remembered by the digests of all that it depends on; 
 """
 
 import hashlib
+import io
 import logging
-import os
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +20,7 @@ from infra.settings import Settings
 from infra.signed_log import File, canonical
 from tasks.progress import Progress
 from tasks.report import sha256_of
+from tasks.sealed import read_sealed, write_sealed
 
 logger = logging.getLogger(__name__)
 
@@ -38,22 +39,22 @@ def champion_bits(pinned: Mapping[str, Any], settings: Settings, held_out: Path)
     files = {path: File.model_validate(file) for path, file in pinned["files"].items()}
     ref = f"{pinned['name']}@v{pinned['version']}"
     remembered = remembered_bits(pinned, settings, held_out)
-    if remembered.is_file():
+    known = read_sealed(remembered)
+    if known is not None:
         logger.info("%s was evaluated on these documents before", ref)
-        return pl.read_parquet(remembered)
+        return pl.read_parquet(io.BytesIO(known))
     logger.info("evaluating %s, the champion, on the same documents", ref)
     bits = _evaluate(files, ref, settings, pl.read_parquet(held_out, columns=["id", "text"]))
-    remembered.parent.mkdir(parents=True, exist_ok=True)
-    fresh = remembered.with_suffix(f".{os.getpid()}")
-    bits.write_parquet(fresh)
-    fresh.replace(remembered)
+    table = io.BytesIO()
+    bits.write_parquet(table)
+    write_sealed(remembered, table.getvalue())
     return bits
 
 
 def remembered_bits(pinned: Mapping[str, Any], settings: Settings, held_out: Path) -> Path:
     """File that remembers the bits of these documents under this champion."""
     files = {path: File.model_validate(file) for path, file in pinned["files"].items()}
-    return settings.cache / "gate" / f"{_key(files, held_out)}.parquet"
+    return settings.cache / "gate" / f"{_key(files, held_out)}.bits"
 
 
 def _evaluate(files: Mapping[str, File], ref: str, settings: Settings, documents: pl.DataFrame) -> pl.DataFrame:

@@ -13,24 +13,14 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from ruamel.yaml import YAML
-
+from infra.outputs import FOLDER, outputs_of
 from infra.settings import Settings
 from infra.storage import Store, open_store
 from infra.workspace import prepare
-from tasks.distribution.references import FOLDER, object_name
+from tasks.distribution.references import object_name
 from tasks.report import StepError
 
 _SIDE_BY_SIDE = 16
-
-
-def outputs_of(lock_text: str) -> dict[str, dict[str, str]]:
-    """Digest of each output path of each step of a `dvc.lock`."""
-    lock = YAML(typ="safe").load(lock_text)
-    return {
-        step: {out["path"]: out[out.get("hash", "md5")] for out in entry.get("outs", ())}
-        for step, entry in lock["stages"].items()
-    }
 
 
 def push_data(settings: Settings) -> None:

@@ -12,11 +12,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import BaseModel, ConfigDict, Field
 
 from infra.lock import workspace_lock
+from infra.outputs import outputs_of, require_sound_outputs
 from infra.releases import CANDIDATE, CHAMPION, Registry
 from infra.settings import Settings
 from infra.signed_log import File, Release, Summary, canonical
 from tasks import params as params_file
-from tasks.distribution.dvc_remote import outputs_of, push_data
+from tasks.distribution.dvc_remote import push_data
 from tasks.distribution.promotion import promote_as_judged
 from tasks.distribution.record import make_record
 from tasks.distribution.registry import add_release, advance_alias, find_release, put_bytes, put_file, signing_key
@@ -55,6 +56,7 @@ def publish(settings: Settings) -> PublishedRelease:
 
     Raises:
         StepError: a step's output is missing or does not fit the others, or the data could not be pushed.
+        DamagedError: an output is not what `dvc.lock` says.
         StorageError: the registry refuses or cannot be reached.
     """
     with workspace_lock(settings.state, what="publish"):
@@ -62,6 +64,7 @@ def publish(settings: Settings) -> PublishedRelease:
         _require_outputs(settings)
         verdict = Verdict.model_validate(read_json(settings.artifacts / "gate" / "verdict.json"))
         _require_verdict_on_these_weights(settings, verdict)
+        require_sound_outputs(settings)
         name = params.model_name
         push_data(settings)
         registry, key = Registry.of(settings), signing_key(settings.keys)

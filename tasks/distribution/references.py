@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from infra.outputs import FOLDER
 from infra.releases import Registry, RegistryError
 from infra.settings import Settings
 from infra.signed_log import Log
@@ -18,7 +19,6 @@ from infra.storage import Store
 from tasks.distribution.code_state import git
 from tasks.report import StepError
 
-FOLDER = ".dir"
 _DIGEST = re.compile(r"(?<![0-9a-f])[0-9a-f]{32}(?:\.dir)?(?![0-9a-f])")
 _MISSING = re.compile(r"^([0-9a-f]{40,64}) missing$", re.MULTILINE)
 _SIDE_BY_SIDE = 16

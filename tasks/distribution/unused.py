@@ -17,7 +17,7 @@ from tasks.distribution.champion import remembered_bits
 from tasks.report import read_json, sha256_of
 
 _BLOB = re.compile(r"blobs/sha256/[0-9a-f]{64}")
-_BITS = re.compile(r"[0-9a-f]{64}\.parquet")
+_BITS = re.compile(r"[0-9a-f]{64}\.bits")
 _MEASURED = re.compile(r"measured/([0-9a-f]{64})\.json")
 
 

@@ -1,4 +1,4 @@
-"""The whole pipeline with sources, data, checkpoints and registry on S3, and another machine that has the store alone."""
+"""Sources, data, checkpoints and registry on S3: the whole pipeline, and a machine that has the store alone."""
 
 import os
 import time

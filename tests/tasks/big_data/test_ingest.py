@@ -1,6 +1,7 @@
 """Sources become documents: exactly the manifest's bytes, each file read once, nothing lost."""
 
 import gzip
+import io
 import json
 
 import polars as pl
@@ -8,6 +9,7 @@ import pytest
 
 from tasks.big_data import documents, ingest
 from tasks.report import StepError
+from tasks.sealed import read_sealed
 
 TEXT = "A text of some length, with a full stop at its end.\n"
 
@@ -146,9 +148,22 @@ def test_a_broken_memory_is_removed_and_said(workspace, caplog):
     workspace.file("docs/a.txt", TEXT)
     workspace.run("discover", "ingest")
     before = workspace.bytes_of("ingest")
-    (memory,) = (workspace.settings().cache / "ingest").glob("*.parquet")
+    (memory,) = (workspace.settings().cache / "ingest").glob("*.rows")
     memory.write_bytes(memory.read_bytes()[:100])
     workspace.run("ingest")
     assert workspace.bytes_of("ingest") == before
-    assert "its sources are read again" in caplog.text
-    assert pl.read_parquet(memory)["text"].to_list() == [TEXT]
+    assert "was damaged" in caplog.text
+    assert pl.read_parquet(read_sealed(memory))["text"].to_list() == [TEXT]
+
+
+def test_a_flipped_bit_in_the_memory_changes_no_document(workspace):
+    workspace.file("docs/a.txt", TEXT)
+    workspace.run("discover", "ingest")
+    before = workspace.bytes_of("ingest")
+    (memory,) = (workspace.settings().cache / "ingest").glob("*.rows")
+    table = pl.read_parquet(read_sealed(memory)).with_columns(text=pl.lit("other"))
+    file = io.BytesIO()
+    table.write_parquet(file)
+    memory.write_bytes(memory.read_bytes()[:65] + file.getvalue())
+    workspace.run("ingest")
+    assert workspace.bytes_of("ingest") == before

@@ -8,6 +8,7 @@ import pytest
 from tasks.big_data import places, sources
 from tasks.big_data.places import DiskPlace
 from tasks.big_data.sources import Digests, group_of, kind_of, suffix_of
+from tasks.sealed import read_sealed
 
 LONG_AGO = 1_000_000_000_000_000_000  # nanoseconds since 1970
 
@@ -92,11 +93,11 @@ def test_a_young_file_is_not_remembered(workspace):
     digests = Digests(workspace.settings())
     digests.of(DiskPlace(path))
     digests.save()
-    assert (workspace.settings().cache / "sources/digests.json").read_text().strip() == "{}"
+    assert read_sealed(workspace.settings().cache / "sources/digests.json") == b"{}"
 
 
 def test_a_broken_memory_is_said_and_not_believed(workspace, caplog):
     path = workspace.file("docs/a.txt", "one")
     workspace.file(".abcd/cache/sources/digests.json", "{broken")
     assert Digests(workspace.settings()).of(DiskPlace(path))[1] == 3
-    assert "every source is read again" in caplog.text
+    assert "was damaged" in caplog.text

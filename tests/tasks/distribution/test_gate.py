@@ -75,6 +75,18 @@ def test_the_champion_is_evaluated_once(gated, monkeypatch):
     assert any("other held-out documents" in reason for reason in changed["reasons"])
 
 
+def test_damaged_bits_of_the_champion_are_counted_again(gated):
+    gated.judge_own_weights()
+    gated.release()
+    gated.trained.weights(seed=2)
+    first = gated.run()
+    (remembered,) = (gated.settings.cache / "gate").glob("*.bits")
+    whole = remembered.read_bytes()
+    remembered.write_bytes(whole[:200] + bytes([whole[200] ^ 1]) + whole[201:])
+    assert gated.run() == first
+    assert remembered.read_bytes() == whole
+
+
 def test_a_changed_champion_is_refused_by_name(gated):
     gated.judge_own_weights()
     release = gated.release()

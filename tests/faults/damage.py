@@ -1,0 +1,98 @@
+"""One bit flipped, or the end cut off, in a file that is read again later; its times and rights stay as they were."""
+
+import os
+from pathlib import Path
+
+from infra.releases import Registry
+from infra.signed_log import folder_of
+from tasks.__main__ import STEPS
+from tests.faults.catalogue import Fault
+from tests.faults.judge import CLEAR, Result, published, registry_wrong, repaired, unclear
+from tests.faults.workspace import NAME, Reference, Workspace
+
+_READ_BY = {"cache/ingest": "ingest", "cache/sources": "ingest", "cache/gate": "gate"}
+
+
+def inject(fault: Fault, reference: Reference, workspace: Workspace) -> Result:
+    """Damage a file, then judge what reads it."""
+    place, _, part = fault.target.partition("/")
+    if fault.target in _READ_BY:
+        return _in_a_cache(fault, reference, workspace)
+    if place in ("dvc-cache", "artifacts"):
+        return _in_an_output(fault, reference, workspace, place, part)
+    if place == "checkpoint":
+        return _in_checkpoints(fault, reference, workspace, part)
+    return _in_the_registry(fault, reference, workspace)
+
+
+def damage(fault: Fault, path: Path) -> bytes:
+    """Flip one bit of a file, or cut its end off; the bytes that were there."""
+    whole, stat = path.read_bytes(), path.stat()
+    at = fault.random.randrange(len(whole))
+    changed = whole[:at] if fault.how == "cut" else whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :]
+    path.chmod(0o644)
+    path.write_bytes(changed)
+    path.chmod(stat.st_mode)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    return whole
+
+
+def _in_a_cache(fault: Fault, reference: Reference, workspace: Workspace) -> Result:
+    folder = workspace.settings.state / fault.target
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    damage(fault, fault.random.choice(files))
+    workspace.forget(_READ_BY[fault.target])
+    return repaired(workspace, reference)
+
+
+def _in_an_output(fault: Fault, reference: Reference, workspace: Workspace, place: str, part: str) -> Result:
+    """DVC believes its own cache and what it remembers of the workspace, so whoever reads the output must look."""
+    step = "clean" if part == "folder" else part
+    if place == "artifacts":
+        workspace.must("dvc", "status")  # DVC has seen all as it should be
+        damage(
+            fault,
+            fault.random.choice(sorted(p for p in (workspace.settings.artifacts / step).rglob("*") if p.is_file())),
+        )
+    else:
+        folders = [path for path in workspace.cache_objects(step) if path.name.endswith(".dir")]
+        objects = folders if part == "folder" else [p for p in workspace.cache_objects(step) if p not in folders]
+        workspace.remove(step)
+        damage(fault, fault.random.choice(objects))
+        workspace.run("dvc", "checkout", step)
+    if step == "export":  # read by no step, only by publish
+        return published(workspace, reference)
+    following = list(STEPS)[list(STEPS).index(step) + 1]
+    workspace.forget(following)
+    return repaired(workspace, reference)
+
+
+def _in_checkpoints(fault: Fault, reference: Reference, workspace: Workspace, which: str) -> Result:
+    found = sorted((workspace.settings.runs / "checkpoints").rglob("step-*"))
+    steps = sorted({path.name for path in found if path.is_dir()} or {path.name for path in found})
+    for name in steps if which == "all" else steps[-1:]:
+        files = sorted(p for p in found if p.name == name and p.is_file())
+        files += sorted(p for folder in found if folder.name == name for p in folder.rglob("*") if p.is_file())
+        damage(fault, fault.random.choice(files))
+    return repaired(workspace, reference)
+
+
+def _in_the_registry(fault: Fault, reference: Reference, workspace: Workspace) -> Result:
+    """Refused by name, and right again when the bytes are put back."""
+    workspace.must("abcd", "publish")
+    root = Path(workspace.settings.registry)
+    release = Registry.of(workspace.settings).log(NAME).releases[1]
+    if fault.target == "blob":
+        path = root / fault.random.choice(sorted(file.blob for file in release.files.values()))
+    else:
+        path = fault.random.choice(sorted((root / folder_of(NAME)).iterdir()))
+    whole = damage(fault, path)
+    for command in (("abcd", "verify"), ("abcd", "pull", f"{NAME}@v2", "--to", "pulled")):
+        ran = workspace.run(*command)
+        if ran.code == 0 or path.name not in ran.said or unclear(ran):
+            return Result("failed", f"{' '.join(command)} ended with {ran.code}, not naming {path.name}:\n{ran.said}")
+    path.chmod(0o644)
+    path.write_bytes(whole)
+    problem = registry_wrong(workspace, champions={2})
+    workspace.must("abcd", "pull", f"{NAME}@v2", "--to", "pulled")
+    return Result("failed" if problem else CLEAR, problem)
