@@ -207,6 +207,11 @@ def _seen(path: Path) -> dict[str, Any]:
         seen: dict[str, Any] = json.loads(path.read_text())
     except FileNotFoundError:
         return {}
+    except ValueError as error:
+        raise RegistryError(
+            f"{path}, in which this reader keeps what it saw of the log, was damaged ({error}); restore it, or, if the "
+            "registry's copies agree (`abcd verify` elsewhere), forget what was seen by deleting it"
+        ) from None
     return seen
 
 

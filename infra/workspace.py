@@ -1,10 +1,14 @@
 """Tell this clone's DVC the whereabouts from the settings; they go into `.dvc/config.local`, which git ignores."""
 
+import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
 from infra.settings import Settings
+
+_SECOND_LOOK_SECONDS = 0.2
 
 
 def prepare(settings: Settings) -> None:
@@ -19,10 +23,28 @@ def prepare(settings: Settings) -> None:
         "cache": {"dir": str(settings.dvc_cache)},
         "remote": {"store": {"url": settings.remote}},
     }
+    _drop_torn_lock(settings.workspace / ".dvc" / "tmp" / "rwlock")
     config = Config(str(settings.workspace / ".dvc"))
     if _merge(config.load_one("local"), wanted):
         with config.edit("local") as local:
             _merge(local, wanted)
+
+
+def _drop_torn_lock(path: Path) -> None:
+    """Remove DVC's list of who reads and writes what, if it is half written, as a killed DVC may leave it.
+
+    With it no DVC command works any more (3.67.1). A DVC that writes it now is done by the second look.
+    """
+    for _ in range(2):
+        try:
+            json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return
+        except ValueError:
+            time.sleep(_SECOND_LOOK_SECONDS)
+        else:
+            return
+    path.unlink(missing_ok=True)
 
 
 def _merge(into: dict[str, Any], values: dict[str, Any]) -> bool:

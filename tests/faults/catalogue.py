@@ -64,6 +64,8 @@ _DAMAGE: _Plan = [
         for how in ("flip", "cut")
     ],
     *[("damage", place, how, 2) for place in ("blob", "log") for how in ("flip", "cut")],
+    ("damage", "rwlock", "cut", 1),
+    *[("damage", "seen", how, 1) for how in ("flip", "cut")],
     ("damage", "checkpoint/newest", "flip", 1),
     ("damage", "checkpoint/newest", "cut", 1),
     ("damage", "checkpoint/all", "flip", 1),

@@ -20,6 +20,8 @@ def inject(fault: Fault, reference: Reference, workspace: Workspace) -> Result:
         return _in_a_cache(fault, reference, workspace)
     if place in ("dvc-cache", "artifacts"):
         return _in_an_output(fault, reference, workspace, place, part)
+    if place == "rwlock":
+        return _in_dvcs_locks(fault, reference, workspace)
     if place == "checkpoint":
         return _in_checkpoints(fault, reference, workspace, part)
     return _in_the_registry(fault, reference, workspace)
@@ -67,6 +69,14 @@ def _in_an_output(fault: Fault, reference: Reference, workspace: Workspace, plac
     return repaired(workspace, reference)
 
 
+def _in_dvcs_locks(fault: Fault, reference: Reference, workspace: Workspace) -> Result:
+    """A DVC that was killed while it wrote who reads and writes what."""
+    path = workspace.root / ".dvc" / "tmp" / "rwlock"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text('{"read": {"artifacts/clean": [{"pid": 1')
+    return published(workspace, reference)
+
+
 def _in_checkpoints(fault: Fault, reference: Reference, workspace: Workspace, which: str) -> Result:
     found = sorted((workspace.settings.runs / "checkpoints").rglob("step-*"))
     steps = sorted({path.name for path in found if path.is_dir()} or {path.name for path in found})
@@ -84,6 +94,8 @@ def _in_the_registry(fault: Fault, reference: Reference, workspace: Workspace) -
     release = Registry.of(workspace.settings).log(NAME).releases[1]
     if fault.target == "blob":
         path = root / fault.random.choice(sorted(file.blob for file in release.files.values()))
+    elif fault.target == "seen":
+        path = Registry.of(workspace.settings).memory / f"{NAME}.json"
     else:
         path = fault.random.choice(sorted((root / folder_of(NAME)).iterdir()))
     whole = damage(fault, path)

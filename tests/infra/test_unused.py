@@ -61,7 +61,7 @@ LEFT = [
     "runs/steps/.train.json.123",
     ".abcd/cache/ingest/.0123.99",
     ".abcd/cache/sources/.digests.json.99",
-    f".abcd/cache/gate/{'0' * 64}.77",
+    f".abcd/cache/gate/.{'0' * 64}.bits.77",
     ".abcd/cache/gate/tmpab12/model.safetensors",
     ".abcd/cache/sample/tmpab12/model.safetensors",
     ".abcd/dvc-cache/files/md5/ab/cd.aB3_-aB3_-aB3_-aB3_-ab.tmp",

@@ -13,6 +13,7 @@ from infra.releases import Registry, champion
 from infra.settings import Settings
 from infra.storage import LocalStore, content_of
 from tasks.distribution import publish as publishing
+from tasks.distribution.advice import Training
 from tasks.distribution.catalogue import list_releases, show_release
 from tasks.distribution.promotion import promote, rollback
 from tasks.distribution.publish import publish
@@ -71,7 +72,7 @@ class Workspace:
     def judge(self, decision, *, against=None):
         weights = sha256_of(self.root / "artifacts" / "train" / "model.safetensors")
         mine = Candidate(weights_sha256=weights, bits_per_byte=1.9, documents=60, groups=9)
-        verdict = judge_first(mine, Gate(), byte_3gram=2.6, training="5 tokens").model_copy(
+        verdict = judge_first(mine, Gate(), byte_3gram=2.6, training=Training(tokens=5, text_tokens=5, text_bytes=15)).model_copy(
             update={"decision": decision, "promote": decision == "promote", "champion": against}
         )
         self.write("gate/verdict.json", verdict.model_dump_json())

@@ -516,3 +516,32 @@ def test_processes_that_publish_the_same_make_one_release(tmp_path):
     settings = Settings(workspace=tmp_path, registry="registry", keys="keys")
     assert race(settings, [["same"]] * 4) == [[1]] * 4
     assert len(Registry.of(settings).log(NAME).releases) == 1
+
+
+def test_what_another_process_sees_meanwhile_is_not_held_against_a_slower_reader(publisher, monkeypatch):
+    """Publishers in one workspace: one has listed the log when the other appends to it and remembers that."""
+    publisher.release("one")
+    slow = Registry.of(publisher.settings)
+    names = slow.store.names
+
+    def list_then_wait(folder):
+        listed = names(folder)
+        publisher.release("two")
+        return listed
+
+    monkeypatch.setattr(slow.store, "names", list_then_wait)
+    log = slow.examine(NAME)
+    assert log.problems == ()
+    assert len(log.releases) == 1
+    assert len(Registry.of(publisher.settings).log(NAME).releases) == 2
+
+
+def test_a_damaged_memory_of_what_was_seen_is_refused_by_name(publisher):
+    publisher.release("one")
+    path = Registry.of(publisher.settings).memory / f"{NAME}.json"
+    whole = path.read_text()
+    path.write_text(whole[:20])
+    with pytest.raises(RegistryError, match=rf"{NAME}\.json.*was damaged.*restore it"):
+        Registry.of(publisher.settings).log(NAME)
+    path.write_text(whole)
+    assert len(Registry.of(publisher.settings).log(NAME).releases) == 1
