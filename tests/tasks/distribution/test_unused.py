@@ -163,6 +163,16 @@ def test_the_remote_is_looked_at_only_when_asked_and_keeps_what_is_young(setting
     assert found(settings, remote=True) == {"objects in the DVC remote": [object_name(old)]}
 
 
+def test_a_young_list_in_the_remote_keeps_its_old_files(settings):
+    """DVC does not push a file that is there already; the publisher will name it in a moment."""
+    remote = Path(settings.remote)
+    folder, files = put_folder(remote, ["a", "b"])
+    assert len(found(settings, remote=True)["objects in the DVC remote"]) == 3
+    os.utime(remote / object_name(folder))
+    assert found(settings, remote=True) == {}
+    assert len(files) == 2
+
+
 @pytest.fixture(params=["folder", "s3"])
 def place(request, settings):
     """The same on both kinds of registry and remote."""
