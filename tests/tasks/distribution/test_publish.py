@@ -217,6 +217,19 @@ def test_an_old_run_published_again_moves_no_alias_back(workspace):
     assert workspace.aliases() == {"candidate": 2, "champion": 2}
 
 
+def test_blobs_that_someone_removed_before_they_were_named_are_stored_again(workspace, monkeypatch):
+    real = publishing.add_release
+
+    def beaten(registry, key, name, **release):
+        for file in (*release["files"].values(), release["record"]):
+            registry.store.remove(file.blob)
+        return real(registry, key, name, **release)
+
+    monkeypatch.setattr(publishing, "add_release", beaten)
+    publish(workspace.settings)
+    assert verify(workspace.settings).problems == ()
+
+
 @pytest.mark.parametrize("missing", ["artifacts/export/report.json", "artifacts/gate/report.json", "dvc.lock"])
 def test_without_all_outputs_nothing_is_published(workspace, missing):
     (workspace.root / missing).unlink()

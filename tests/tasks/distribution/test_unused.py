@@ -196,6 +196,29 @@ def test_blobs_of_no_release_go_after_a_day(place, tmp_path):
     assert verify(place, NAME).problems == ()
 
 
+def test_a_blob_that_is_named_while_it_is_removed_is_put_back(place):
+    release(place, "one", "")
+    registry = Registry.of(place)
+    weights = writing.put_bytes(registry, b"two")
+    planned = [one for one in unused(place, remote=False, now=time.time() + 100_000) if one.files]
+    assert [file.name for one in planned for file in one.files] == [weights.blob]
+    release(place, "two", "")  # finds the blob and names it
+    planned[0].remove()
+    assert verify(place).problems == ()
+    assert not (place.state / "gc").exists()
+
+
+def test_what_a_killed_gc_had_set_aside_is_put_back_by_the_next(settings):
+    blob = release(settings, "one", "").files["model.safetensors"].blob
+    aside = settings.state / "gc"
+    aside.mkdir()
+    (Path(settings.registry) / blob).rename(aside / Path(blob).name)
+    (aside / ("0" * 64)).write_text("named by no release")
+    assert found(settings) == {}
+    assert verify(settings).problems == ()
+    assert not aside.exists()
+
+
 def test_a_remote_on_s3_loses_what_nothing_names(settings, s3_url):
     place = Settings(workspace=settings.workspace, remote=s3_url)
     remote = open_store(s3_url)
