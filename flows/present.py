@@ -45,8 +45,10 @@ def describe(release: PublishedRelease) -> str:
     """What became of a model, in one line: how good it is, whether users get it, and why."""
     quality = "" if release.bits_per_byte is None else f"{release.bits_per_byte:.3f} bits per byte, "
     state = "champion" if release.is_champion else f"kept, not promoted ({release.decision})"
+    if release.note:
+        state = "kept, not promoted though the gate would have it"
     before = "" if release.is_new else "already published, "
-    return f"{quality}{before}{state}: {'; '.join([*release.reasons, release.note]).rstrip('; ')}"
+    return f"{quality}{before}{state}: {'; '.join(filter(None, [release.note, *release.reasons]))}"
 
 
 def table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:

@@ -1,4 +1,4 @@
-"""`abcd releases`, `show`, `pull`, `verify`, `promote`, `sample`: what people do with releases."""
+"""`abcd releases`, `show`, `pull`, `verify`, `sample`: what people do with releases."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -56,12 +56,17 @@ def releases(
 
 
 def show(ref: Ref, *, as_json: AsJson = False) -> None:
-    """Show the record of one release: code, data, params, reports, what was measured."""
+    """Show one release: whether it is the champion and why, then its record: code, data, params, measurements."""
     found = catalogue.show_release(Settings.load(), ref)
     console = Console()
     if as_json:
         console.print_json(data=found)
         return
+    console.print(f"[bold]{found['name']}@v{found['version']}[/]: {escape(found.pop('standing'))}", soft_wrap=True)
+    console.print(f"the gate said: {found['decision']}", soft_wrap=True)
+    for reason in found.pop("reasons"):
+        console.print(f"  - {escape(reason)}", highlight=False, soft_wrap=True)
+    console.print()
     _print_tree(console, found)
 
 
@@ -98,15 +103,10 @@ def verify(
             f"{len(found.models)} models, {found.releases} releases, {found.entries} log entries, "
             f"{found.blobs} blobs ({decimal(found.size)}) read: {verdict}"
         )
+        if found.problems:
+            console.print("nothing of what is named is used: restore those files from a copy, then verify again")
     if found.problems:
         raise typer.Exit(1)
-
-
-def promote(ref: Ref) -> None:
-    """Make a release the champion because you say so: what the gate leaves to a person."""
-    from tasks.distribution.publish import promote as promote_release
-
-    Console().print(f"{promote_release(Settings.load(), ref)} is the champion now")
 
 
 def sample(

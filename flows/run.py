@@ -1,6 +1,7 @@
 """`abcd run`, `abcd discover`, `abcd publish`: what makes releases."""
 
 import os
+import shlex
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -140,4 +141,5 @@ def _say_what_came_out(release: "PublishedRelease", settings: Settings, console:
     ]
     console.print(f"pictures   {', '.join(pictures)}")
     console.print(f"release    [bold]{release.ref}[/]  {escape(describe(release))}", soft_wrap=True)
-    console.print(f'next       [bold]abcd sample --release {release.ref} "def "[/]', soft_wrap=True)
+    prompt = escape(shlex.quote(samples[0]["prompt"]))
+    console.print(f"next       [bold]abcd sample --release {release.ref} {prompt}[/]", soft_wrap=True)

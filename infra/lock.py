@@ -28,10 +28,10 @@ def workspace_lock(state: Path, *, what: str, timeout_seconds: float = -1) -> It
     Args:
         state: folder of the lock, `Settings.state`.
         what: what the holder does, shown to those who wait.
-        timeout_seconds: how long to wait; negative: for ever.
+        timeout_seconds: how long to wait; negative: for ever; 0: not at all.
 
     Raises:
-        LockedError: still held after `timeout_seconds`.
+        LockedError: held, still after `timeout_seconds`.
     """
     state.mkdir(parents=True, exist_ok=True)
     holder = state / "lock.json"
@@ -43,6 +43,8 @@ def workspace_lock(state: Path, *, what: str, timeout_seconds: float = -1) -> It
     try:
         lock.acquire(timeout=0)
     except Timeout:
+        if timeout_seconds == 0:
+            raise LockedError(f"the workspace is in use by {describe_holder(state)}; wait for it to end") from None
         logger.warning("the workspace is in use by %s; waiting for it to end", describe_holder(state))
         try:
             lock.acquire(timeout=timeout_seconds)

@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from filelock import FileLock
 
+from infra.entries import Entries
 from infra.settings import Settings
 from infra.signed_log import File, Log, Release, file_name, folder_of, read_log
 from infra.storage import Content, StorageError, Store, content_of, open_store
@@ -49,6 +50,17 @@ class Registry:
         seen = {path.stem for path in self.memory.glob("*.json")} if self.memory.is_dir() else set()
         return sorted({*self.store.names("models"), *seen})
 
+    def require_model(self, name: str) -> None:
+        """See that there is a model of that name.
+
+        Raises:
+            RegistryError: there is none, with those that there are.
+        """
+        models = self.models()
+        if name not in models:
+            known = ", ".join(models) or "none yet"
+            raise RegistryError(f"no model {name} in {self.store.root}; there are: {known}")
+
     def log(self, name: str) -> Log:
         """A model's log; empty when it has none.
 
@@ -57,23 +69,32 @@ class Registry:
         """
         log = self.examine(name)
         if log.problems:
-            raise RegistryError(f"{self.store.root}: {log.problems[0]}{_and_more(len(log.problems) - 1)}")
+            first = log.problems[0]
+            advice = "" if "restore" in first else f"; {_RESTORE}"
+            raise RegistryError(f"{self.store.root}: {first}{advice}{_and_more(len(log.problems) - 1)}")
         return log
 
-    def examine(self, name: str) -> Log:
-        """A model's log with all its problems, what this reader remembers held against it."""
-        folder, path = folder_of(name), self.memory / f"{name}.json"
+    def examine(self, name: str, *, everything: bool = False) -> Log:
+        """A model's log with all its problems, what this reader remembers held against it.
+
+        `everything` reads each byte anew, also where the store says that it is as it was when it was verified.
+        """
+        path = self.memory / f"{name}.json"
         # Before the log: what another process sees and remembers while we read need not be in what we read.
         seen = _seen(path)
-        files = self.store.names(folder)
-        contents = self.store.read_many([f"{folder}/{file}" for file in files])
-        log = read_log(name, dict(zip(files, contents, strict=True)))
+        entries = Entries(self.store, folder_of(name), self.memory / f"{name}.entries")
+        contents = entries.read(everything=everything)
+        log = read_log(name, contents)
+        if log.problems and entries.took_from_memory:  # whose fault it is, the store's or the memory's
+            contents = entries.read(everything=True)
+            log = read_log(name, contents)
         if not log.entries and not seen:
             return log
         problems = (*log.problems, *_rewritten(log, seen, path))
         if not problems:
             self.memory.mkdir(parents=True, exist_ok=True)
             with FileLock(path.with_suffix(".lock")):
+                entries.keep(contents)
                 if len(log.entries) > _seen(path).get("entries", 0):
                     _remember(path, {"key": log.key, "entries": len(log.entries), "last": log.digests[-1]})
         return Log(name, log.entries, log.digests, problems)
@@ -88,9 +109,7 @@ class Registry:
         if not match:
             raise RegistryError(f"{ref!r} names no release: expected {_REF_FORMS}")
         name, alias = match["name"], match["alias"]
-        if name not in self.models():
-            known = ", ".join(self.models()) or "none yet"
-            raise RegistryError(f"{ref}: no model {name} in {self.store.root}; there are: {known}")
+        self.require_model(name)
         log = self.log(name)
         version = log.aliases.get(alias, 0) if alias else int(match["version"])
         if not 1 <= version <= len(log.releases):

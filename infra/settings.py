@@ -28,7 +28,8 @@ class Settings(BaseSettings):
 
     workspace: Path = Field(default=Path(), description="root of the clone: where dvc.yaml is")
     state: Path = Field(default=Path(".abcd"), description="state that is no output of a step")
-    runs: Path = Field(default=Path("runs"), description="logs, progress, checkpoints, measurements")
+    runs: Path = Field(default=Path("runs"), description="logs, progress, measurements")
+    checkpoints: str = Field(default="", description="where an interrupted training goes on from; a folder or URL")
     registry: str = Field(default="", description="where releases are; a folder or URL")
     keys: Path = Field(default=Path(), description="private signing key")
     cache: Path = Field(default=Path(), description="what makes steps incremental; never changes a result")
@@ -40,6 +41,7 @@ class Settings(BaseSettings):
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="what workers train on")
     ray_address: str = Field(default="", description="Ray cluster to join; empty: one on this machine")
     checkpoint_steps: int = Field(default=100, ge=1, description="optimizer steps between checkpoints")
+    stall_seconds: int = Field(default=600, ge=1, description="a worker without a step for so long is started anew")
     discover: bool = Field(default=False, description="look at the sources again instead of keeping the manifest")
 
     @model_validator(mode="after")
@@ -51,6 +53,7 @@ class Settings(BaseSettings):
             "workspace": root,
             "state": state,
             "runs": root / self.runs,
+            "checkpoints": _place_or_url(root, self.checkpoints or root / self.runs / "checkpoints"),
             "registry": _place_or_url(root, self.registry or state / "registry"),
             "remote": _place_or_url(root, self.remote or state / "remote"),
             "source_root": root / self.source_root,

@@ -7,8 +7,9 @@ names (https://www.rfc-editor.org/rfc/rfc8032), over canonical JSON. The sequenc
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
@@ -150,10 +151,29 @@ class Log:
 
     def entry_of(self, version: int) -> tuple[Entry, str]:
         """Entry of a version and the digest of its bytes."""
-        for entry, digest in zip(self.entries, self.digests, strict=True):
-            if isinstance(entry.body, Release) and entry.body.version == version:
-                return entry, digest
-        raise KeyError(version)
+        return self._released[version]
+
+    @cached_property
+    def _released(self) -> dict[int, tuple[Entry, str]]:
+        pairs = zip(self.entries, self.digests, strict=True)
+        return {entry.body.version: (entry, digest) for entry, digest in pairs if isinstance(entry.body, Release)}
+
+
+@dataclass
+class _Before:
+    """What the entries that were read so far say, so that the next can be judged without reading them again."""
+
+    public: str = ""
+    releases: int = 0
+    aliases: dict[str, int] = field(default_factory=dict)
+
+    def take(self, body: Body) -> None:
+        if isinstance(body, Key):
+            self.public = self.public or body.public
+        elif isinstance(body, Release):
+            self.releases += 1
+        else:
+            self.aliases[body.alias] = body.version
 
 
 def canonical(value: Any) -> bytes:
@@ -182,6 +202,8 @@ def read_log(name: str, files: Mapping[str, bytes]) -> Log:
     problems = [f"{folder}/{found}: does not belong into a log" for found in files if not _FILE_NAME.match(found)]
     known = sorted(found for found in files if _FILE_NAME.match(found))
     entries: list[Entry] = []
+    digests: list[str] = []
+    before = _Before()
     sound: bytes | None = b""  # the bytes before, where they are sound enough to judge the next by
     for sequence in range(int(PurePosixPath(known[-1]).stem) + 1 if known else 0):
         file = file_name(sequence)
@@ -190,18 +212,20 @@ def read_log(name: str, files: Mapping[str, bytes]) -> Log:
             problems.append(f"{folder}/{file}: missing, though later entries are there")
             sound = None
             continue
-        entry, problem = _read_entry(data, name, sequence, entries, sound)
+        entry, problem = _read_entry(data, name, sequence, before, sound)
         if entry:
             entries.append(entry)
+            # Its bytes are the canonical ones, else it would not have been read.
+            digests.append(hashlib.sha256(data).hexdigest())
+            before.take(entry.body)
         if problem:
             problems.append(f"{folder}/{file}: {problem}")
         sound = None if problem else data
-    digests = tuple(hashlib.sha256(entry.encoded()).hexdigest() for entry in entries)
-    return Log(name, tuple(entries), digests, tuple(problems))
+    return Log(name, tuple(entries), tuple(digests), tuple(problems))
 
 
 def _read_entry(
-    data: bytes, name: str, sequence: int, before: Sequence[Entry], previous: bytes | None
+    data: bytes, name: str, sequence: int, before: _Before, previous: bytes | None
 ) -> tuple[Entry | None, str]:
     """The entry, if it can be read at all, and the first thing that is wrong with it, else "" ."""
     try:
@@ -215,24 +239,24 @@ def _read_entry(
     opening = entry.body if isinstance(entry.body, Key) else None
     if bool(opening) != (sequence == 0):
         return None, "the first entry, and no other, must name the key"
-    public = opening.public if opening else next((e.body.public for e in before if isinstance(e.body, Key)), "")
+    public = opening.public if opening else before.public
     # Without a first entry there is no key to judge by; that entry's own problem is reported.
     if public and not entry.is_signed_by(public):
         return None, "its signature is not by the log's key; its bytes were changed"
     if previous is not None and entry.previous != (hashlib.sha256(previous).hexdigest() if sequence else ""):
         return entry, f"does not follow {file_name(sequence - 1)}: that entry was exchanged"
-    return entry, _contradiction(entry.body, Log(name, tuple(before)) if previous is not None else None)
+    return entry, _contradiction(entry.body, before if previous is not None else None)
 
 
-def _contradiction(body: Body, log: Log | None) -> str:
+def _contradiction(body: Body, before: _Before | None) -> str:
     """What the entries before forbid; nothing can be said where they are not all there."""
-    if log is None or isinstance(body, Key):
+    if before is None or isinstance(body, Key):
         return ""
     if isinstance(body, Release):
-        expected = len(log.releases) + 1
+        expected = before.releases + 1
         return "" if body.version == expected else f"releases version {body.version}, expected {expected}"
-    if body.version > len(log.releases):
+    if body.version > before.releases:
         return f"points {body.alias} to version {body.version}, which does not exist"
-    if log.aliases.get(body.alias) != body.expected:
-        return f"moves {body.alias} from {body.expected}, but it pointed to {log.aliases.get(body.alias)}"
+    if before.aliases.get(body.alias) != body.expected:
+        return f"moves {body.alias} from {body.expected}, but it pointed to {before.aliases.get(body.alias)}"
     return ""

@@ -7,11 +7,12 @@ exactly one gets a name. Everything else is reading and streaming, with the SHA-
 import hashlib
 import os
 import secrets
+import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, NoReturn
 
@@ -21,7 +22,8 @@ _S3_SCHEMES = ("s3", "s3a")
 _S3_HINT = "look at the bucket's name and AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY"
 _PUT_TRIES = 5
 _RACERS = 8
-_STALE_SECONDS = 86_400
+# No writer takes this long between the first byte of a file and the entry that names it.
+STALE_SECONDS = 86_400
 
 
 class StorageError(RuntimeError):
@@ -33,6 +35,19 @@ class Content(NamedTuple):
 
     sha256: str
     size: int
+
+
+class Stored(NamedTuple):
+    """A name that is taken: how many bytes, when they came, in seconds since the epoch, and S3's tag of them."""
+
+    name: str
+    size: int
+    modified: float
+    tag: str = ""
+
+    def is_stale(self, now: float) -> bool:
+        """Whether whoever wrote it must be done with it, or dead."""
+        return now - self.modified > STALE_SECONDS
 
 
 def content_of(data: bytes) -> Content:
@@ -62,6 +77,10 @@ class Store(ABC):
         """Names and folders directly in a folder, sorted, last parts only; empty when there is none."""
 
     @abstractmethod
+    def files(self, folder: str = "") -> list[Stored]:
+        """All names below a folder ("": the whole store), however deep, sorted; unfinished files too."""
+
+    @abstractmethod
     def put_if_absent(self, name: str, data: bytes) -> bool:
         """Take a name for these bytes, for ever; False when other bytes already have it.
 
@@ -76,6 +95,22 @@ class Store(ABC):
         Raises:
             StorageError: the file's bytes have another digest; it was changed while it was read.
         """
+
+    @abstractmethod
+    def remove(self, name: str) -> None:
+        """Free a name; no error when it is not there."""
+
+    @abstractmethod
+    def scratch(self) -> AbstractContextManager[Path]:
+        """Path of a local file in the making, which `take` may take; gone afterwards."""
+
+    @abstractmethod
+    def take(self, name: str, file: Path) -> None:
+        """Give a finished file of `scratch` a name, replacing what is there; whole or not at all."""
+
+    def stamps(self, folder: str) -> dict[str, str]:
+        """Of each file directly in a folder what changes with its bytes; {} in a store that cannot say."""
+        return {}
 
     def where(self, name: str) -> str:
         """Full name, for people."""
@@ -141,9 +176,19 @@ class LocalStore(Store):
         path = self._path(folder)
         return sorted(found.name for found in path.iterdir()) if path.is_dir() else []
 
+    def files(self, folder: str = "") -> list[Stored]:
+        found = []
+        for path, _, names in os.walk(self._path(folder) if folder else self._root):
+            for name in names:
+                file = Path(path, name)
+                with suppress(FileNotFoundError):  # gone since it was listed
+                    seen = file.lstat()
+                    found.append(Stored(file.relative_to(self._root).as_posix(), seen.st_size, seen.st_mtime))
+        return sorted(found)
+
     def put_if_absent(self, name: str, data: bytes) -> bool:
         target = self._path(name)
-        with self._fresh_file() as fresh:
+        with self.scratch() as fresh:
             fresh.write_bytes(data)
             _sync(fresh)
             _make_folder(target.parent)
@@ -161,28 +206,21 @@ class LocalStore(Store):
         return True
 
     def put(self, name: str, source: Path, *, sha256: str) -> None:
-        target = self._path(name)
-        with self._fresh_file() as fresh:
+        with self.scratch() as fresh:
             with source.open("rb") as read, fresh.open("wb") as write:
                 came = _measure(_copied(_pieces(read), write))
-            _sync(fresh)
             if came.sha256 != sha256:
                 _refuse_changed(source, came, sha256)
-            _make_folder(target.parent)
-            fresh.replace(target)
-        _sync(target.parent)
-
-    def _path(self, name: str) -> Path:
-        return self._root / _safe(name)
+            self.take(name, fresh)
 
     @contextmanager
-    def _fresh_file(self) -> Iterator[Path]:
-        """A name for a file in the making, gone afterwards; what killed writers left a day ago goes too."""
+    def scratch(self) -> Iterator[Path]:
+        # What killed writers left a day ago goes too.
         folder = self._root / ".tmp"
         _make_folder(folder)
         for left in folder.iterdir():
             try:
-                if time.time() - left.stat().st_mtime > _STALE_SECONDS:
+                if time.time() - left.stat().st_mtime > STALE_SECONDS:
                     left.unlink()
             except FileNotFoundError:  # another writer was faster
                 continue
@@ -191,6 +229,19 @@ class LocalStore(Store):
             yield fresh
         finally:
             fresh.unlink(missing_ok=True)
+
+    def take(self, name: str, file: Path) -> None:
+        target = self._path(name)
+        _sync(file)
+        _make_folder(target.parent)
+        file.replace(target)
+        _sync(target.parent)
+
+    def remove(self, name: str) -> None:
+        self._path(name).unlink(missing_ok=True)
+
+    def _path(self, name: str) -> Path:
+        return self._root / _safe(name)
 
 
 class S3Store(Store):
@@ -220,6 +271,31 @@ class S3Store(Store):
             except FileNotFoundError:
                 return []
         return sorted(PurePosixPath(key).name for key in found)
+
+    def files(self, folder: str = "") -> list[Stored]:
+        below = f"{self._key(folder) if folder else self._base}/"
+        with suppress(FileNotFoundError), self._reached(folder):
+            found = self._fs.find(below.rstrip("/"), detail=True)
+            return sorted(
+                self._stored(key, seen)
+                for key, seen in found.items()
+                if seen["type"] == "file" and key.startswith(below)
+            )
+        return []
+
+    def stat(self, name: str) -> Stored:
+        """What a name has now, asked anew."""
+        with self._reached(name):
+            key = self._key(name)
+            return self._stored(key, self._fs.info(key, refresh=True))
+
+    def _stored(self, key: str, seen: dict[str, Any]) -> Stored:
+        name = key.removeprefix(f"{self._base}/")
+        return Stored(name, int(seen["size"]), seen["LastModified"].timestamp(), seen["ETag"].strip('"'))
+
+    def stamps(self, folder: str) -> dict[str, str]:
+        # Another PUT has another ETag, or at least another time (its ETag is the MD5 of plain uploads).
+        return {PurePosixPath(one.name).name: f"{one.tag} {one.size} {one.modified}" for one in self.files(folder)}
 
     def put_if_absent(self, name: str, data: bytes) -> bool:
         # Never open("xb") with empty content: it overwrites. One PUT with If-None-Match either takes the name
@@ -251,8 +327,25 @@ class S3Store(Store):
             except FileNotFoundError as error:  # the bucket
                 raise self._unwritable(name, error) from error
             except BaseException:
-                write.discard()
+                with suppress(Exception):  # an upload that is not there can fail to be discarded; that is not the cause
+                    write.discard()
                 raise
+
+    def remove(self, name: str) -> None:
+        with suppress(FileNotFoundError), self._reached(name):
+            self._fs.rm_file(self._key(name))
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        with tempfile.TemporaryDirectory(prefix="abcd-") as folder:
+            yield Path(folder) / "file"
+
+    def take(self, name: str, file: Path) -> None:
+        with self._reached(name):
+            try:
+                self._fs.put_file(str(file), self._key(name))
+            except FileNotFoundError as error:  # the bucket
+                raise self._unwritable(name, error) from error
 
     def _unwritable(self, name: str, error: Exception) -> StorageError:
         return StorageError(f"{self.where(name)} cannot be written: {error}; {_S3_HINT}")

@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from tasks.presets import CLEAN_PRESETS, PRESETS, TextKind
+
 PARAMS_FILE = Path("params.yaml")
 # Lower case so that a name is the same on every file system, in every URL and as a DNS label.
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
@@ -101,26 +103,56 @@ class Ingest(Section):
     licence: str = Field(default="unknown", min_length=1, description="SPDX identifier of the sources' licence")
 
 
-class Clean(Section):
-    """Thresholds of the cleaning rules; each rule's source is named in `tasks/big_data/rules.py`."""
+class Thresholds(Section):
+    """Thresholds of the cleaning rules, all of them; each rule's source is named in `tasks/big_data/rules.py`."""
 
-    min_characters: int = Field(default=64, ge=1, description="shorter documents are dropped")
-    max_characters: int = Field(default=1_000_000, ge=1, description="longer documents are dropped")
-    max_line_characters: int = Field(default=10_000, ge=1, description="documents with a longer line are dropped")
-    max_mean_line_characters: int = Field(default=1000, ge=1, description="mean line length above which to drop")
-    min_alphanumeric_share: float = Field(
-        default=0.25, ge=0, le=1, description="share of letters and digits below which to drop"
-    )
+    min_characters: int = Field(ge=1, description="shorter documents are dropped")
+    max_characters: int = Field(ge=1, description="longer documents are dropped")
+    max_line_characters: int = Field(ge=1, description="documents with a longer line are dropped")
+    max_mean_line_characters: int = Field(ge=1, description="mean line length above which to drop")
+    min_alphanumeric_share: float = Field(ge=0, le=1, description="share of letters and digits below which to drop")
     max_duplicate_line_share: float = Field(
-        default=0.5, ge=0, le=1, description="share of characters in repeated lines above which to drop"
+        ge=0, le=1, description="share of characters in repeated lines above which to drop"
     )
     max_bullet_line_share: float = Field(
-        default=0.9, ge=0, le=1, description="share of lines that begin with a bullet above which to drop"
+        ge=0, le=1, description="share of lines that begin with a bullet above which to drop"
     )
     max_ellipsis_line_share: float = Field(
-        default=0.3, ge=0, le=1, description="share of lines that end in an ellipsis above which to drop"
+        ge=0, le=1, description="share of lines that end in an ellipsis above which to drop"
     )
-    max_replacement_share: float = Field(default=0.001, ge=0, le=1, description="share of U+FFFD above which to drop")
+    max_replacement_share: float = Field(ge=0, le=1, description="share of U+FFFD above which to drop")
+
+
+def _optional(model: type[Section], name: str) -> type[Section]:
+    """Same fields as `model`, each optional with null for "as in params.yaml", bounds and descriptions kept."""
+    fields: dict[str, Any] = {}
+    for key, info in model.model_fields.items():
+        kind: Any = info.annotation
+        if isinstance(kind, type) and issubclass(kind, Section):
+            kind = _optional(kind, f"{kind.__name__}Overrides")
+            fields[key] = (
+                kind | None,
+                Field(default=None, title=key, description=(kind.__doc__ or key).strip()),
+            )
+        else:
+            bounded = Annotated[kind, *info.metadata] if info.metadata else kind
+            fields[key] = (bounded | None, Field(default=None, description=info.description))
+    made: type[Section] = create_model(name, __base__=Section, __doc__=model.__doc__, **fields)
+    return made
+
+
+class Clean(_optional(Thresholds, "ThresholdsGiven")):  # type: ignore[misc]  # one list of fields
+    """Which documents are worth learning from. Absent or null thresholds are the preset's."""
+
+    preset: Literal["auto", "prose", "code", "notes"] = Field(
+        default="auto", description="kind of text the rules are for; auto: chosen for each source from its documents"
+    )
+
+    def thresholds(self, kind: TextKind) -> Thresholds:
+        """All thresholds for a kind of text: those given, else its preset's."""
+        return Thresholds.model_validate(
+            {**CLEAN_PRESETS[kind], **self.model_dump(exclude={"preset"}, exclude_none=True)}
+        )
 
 
 class Privacy(Section):
@@ -191,8 +223,8 @@ class Train(Section):
 class Evaluate(Section):
     """How the trained model is judged."""
 
-    prompts: tuple[str, ...] = Field(
-        default=("def ", "class ", "The "), min_length=1, description="beginnings of the samples"
+    prompts: tuple[str, ...] | None = Field(
+        default=None, min_length=1, description="beginnings of the samples; null: words of held-out documents"
     )
     sample_tokens: int = Field(default=128, ge=1, le=4096, description="tokens a sample")
     temperature: float = Field(default=0.7, ge=0, le=5, description="0: the likeliest token; 1: as the model says")
@@ -213,59 +245,6 @@ class Gate(Section):
     resamples: int = Field(default=10_000, ge=100, le=1_000_000, description="bootstrap resamples")
     min_documents: int = Field(default=50, ge=2, description="with fewer held-out documents a person promotes")
     seed: int = Field(default=1, ge=0, lt=2**32, description="random state of the bootstrap")
-
-
-# The shapes follow DeepSeek-V3's proportions. `small` and `medium` keep what vLLM's MLA kernels ask for:
-# kv_lora_rank + qk_rope_head_dim in {320, 576}, qk_rope_head_dim != qk_nope_head_dim.
-PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
-    "nano": {
-        "blueprint": {
-            "sequence_length": 256, "width": 128, "n_layers": 4, "n_dense_layers": 1, "n_heads": 4,
-            "q_lora_rank": 96, "kv_lora_rank": 64, "qk_nope_head_dim": 32, "qk_rope_head_dim": 16, "v_head_dim": 32,
-            "dense_ffn_width": 384, "expert_ffn_width": 128, "n_experts": 16, "top_k": 2, "n_shared_experts": 1,
-            "n_groups": 1, "top_k_groups": 1, "routed_scaling_factor": 1.0, "rope_theta": 10_000.0, "norm_eps": 1e-6,
-        },
-        "tokenizer": {"vocab_size": 2048},
-        "train": {
-            "tokens": 1_024_000, "batch_tokens": 4096,
-            "micro_shards": 4, "learning_rate": 0.012, "adamw_learning_rate": 0.01,
-            "weight_decay": 0.01, "warmup_share": 0.05, "decay_share": 0.5,
-            "gradient_clip": 1.0, "balance_rate": 0.01, "seed": 1,
-        },
-    },
-    "small": {
-        "blueprint": {
-            "sequence_length": 2048, "width": 1024, "n_layers": 16, "n_dense_layers": 1, "n_heads": 16,
-            "q_lora_rank": 512, "kv_lora_rank": 256,
-            "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128,
-            "dense_ffn_width": 4096, "expert_ffn_width": 512, "n_experts": 64, "top_k": 6, "n_shared_experts": 2,
-            "n_groups": 1, "top_k_groups": 1, "routed_scaling_factor": 1.8, "rope_theta": 10_000.0, "norm_eps": 1e-6,
-        },
-        "tokenizer": {"vocab_size": 32_768},
-        "train": {
-            "tokens": 10_000_000_000, "batch_tokens": 524_288, "micro_shards": 16, "learning_rate": 0.02,
-            "adamw_learning_rate": 0.0006, "weight_decay": 0.1,
-            "warmup_share": 0.01, "decay_share": 0.4, "gradient_clip": 1.0,
-            "balance_rate": 0.001, "seed": 1,
-        },
-    },
-    "medium": {
-        "blueprint": {
-            "sequence_length": 4096, "width": 2048, "n_layers": 24, "n_dense_layers": 1, "n_heads": 16,
-            "q_lora_rank": 1024, "kv_lora_rank": 512,
-            "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128,
-            "dense_ffn_width": 8192, "expert_ffn_width": 1024, "n_experts": 64, "top_k": 6, "n_shared_experts": 2,
-            "n_groups": 1, "top_k_groups": 1, "routed_scaling_factor": 2.5, "rope_theta": 10_000.0, "norm_eps": 1e-6,
-        },
-        "tokenizer": {"vocab_size": 65_536},
-        "train": {
-            "tokens": 100_000_000_000, "batch_tokens": 2_097_152, "micro_shards": 32, "learning_rate": 0.02,
-            "adamw_learning_rate": 0.0004, "weight_decay": 0.1,
-            "warmup_share": 0.01, "decay_share": 0.4, "gradient_clip": 1.0,
-            "balance_rate": 0.001, "seed": 1,
-        },
-    },
-}  # fmt: skip
 
 
 class Params(Section):
@@ -322,24 +301,6 @@ class Params(Section):
         stem = PurePosixPath(first.rstrip("/")).name.split(".")[0] if first != STDLIB_URI else "python-stdlib"
         name = re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")[:63].strip("-")
         return name or "model"
-
-
-def _optional(model: type[Section], name: str) -> type[Section]:
-    """Same fields as `model`, each optional with null for "as in params.yaml", bounds and descriptions kept."""
-    fields: dict[str, Any] = {}
-    for key, info in model.model_fields.items():
-        kind: Any = info.annotation
-        if isinstance(kind, type) and issubclass(kind, Section):
-            kind = _optional(kind, f"{kind.__name__}Overrides")
-            fields[key] = (
-                kind | None,
-                Field(default=None, title=key, description=(kind.__doc__ or key).strip()),
-            )
-        else:
-            bounded = Annotated[kind, *info.metadata] if info.metadata else kind
-            fields[key] = (bounded | None, Field(default=None, description=info.description))
-    made: type[Section] = create_model(name, __base__=Section, __doc__=model.__doc__, **fields)
-    return made
 
 
 class Overrides(_optional(Params, "Overrides")):  # type: ignore[misc]  # made from Params: one list of fields

@@ -1,11 +1,14 @@
-"""What tests share: a clone of this project with a small corpus, and the rule that CI skips nothing."""
+"""What tests share: an S3 server on loopback, a clone of this project with a small corpus; CI skips nothing."""
 
+import hashlib
+import logging
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import fsspec
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -93,3 +96,30 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for file in [f for f in files if "test" not in str(f.relative_to(library))][:150]:
         shutil.copy(file, folder / "_".join(file.relative_to(library).parts))
     return folder
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint():
+    """Address of an S3 server on loopback."""
+    pytest.importorskip("s3fs")
+    server_module = pytest.importorskip("moto.server")
+    logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
+    server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3_url(s3_endpoint, monkeypatch, tmp_path):
+    """A fresh bucket on that server."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_endpoint)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    bucket = f"bucket-{hashlib.sha256(str(tmp_path).encode()).hexdigest()[:16]}"
+    system = fsspec.get_filesystem_class("s3")
+    system.clear_instance_cache()
+    system(use_listings_cache=False).mkdir(bucket)
+    return f"s3://{bucket}/registry"

@@ -1,17 +1,22 @@
-"""Documents become clean documents: one form of every character and line end; what a rule is against is dropped."""
+"""Documents become clean documents: one form of every character and line end; what a rule is against is dropped.
+
+Which thresholds the rules have is chosen for each source (`kinds.py`).
+"""
 
 import logging
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 from infra.settings import Settings
 from tasks.big_data import documents
 from tasks.big_data.documents import Document, Drop, Keep
+from tasks.big_data.kinds import Choice, choices
 from tasks.big_data.rules import RULES, reasons_against
 from tasks.big_data.sources import suffix_of
-from tasks.params import Clean, Params
+from tasks.params import Params, Thresholds
 from tasks.report import Report, StepError
 
 logger = logging.getLogger(__name__)
@@ -33,27 +38,31 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
     Raises:
         StepError: every document was dropped.
     """
+    source = settings.artifacts / "ingest"
+    chosen = choices(source, params.clean)
     counts: Counter[str] = Counter()
 
     def judge_and_count(document: Document) -> Keep | Drop:
-        verdict = judge(document, params.clean)
+        verdict = judge(document, chosen[document.source].thresholds)
         counts["characters_in"] += len(document.text)
         if isinstance(verdict, Keep):
             counts["characters_out"] += len(verdict.text)
             counts["documents_changed"] += verdict.text != document.text
         return verdict
 
-    source = settings.artifacts / "ingest"
     tally = documents.sift(source, out, lambda frame: documents.judge_rows(frame, judge_and_count))
-    rules = {reason: meaning(reason, params.clean) for reason in sorted(tally.reasons)}
-    _warn(tally, rules)
-    return tally.report("clean", {**counts, "rules": rules})
+    rules = {reason: meaning(reason, chosen.values()) for reason in sorted(tally.reasons)}
+    presets = {source: f"{choice.kind}: {choice.why}" for source, choice in chosen.items()}
+    _warn(tally, rules, presets)
+    report = tally.report("clean", {**counts, "presets": presets, "rules": rules})
+    kinds = ", ".join(sorted({choice.kind for choice in chosen.values()}))
+    return report.model_copy(update={"summary": f"{report.summary}; rules for {kinds}"})
 
 
-def judge(document: Document, clean: Clean) -> Keep | Drop:
+def judge(document: Document, limits: Thresholds) -> Keep | Drop:
     """The document's normal form, or every rule that is against it."""
     text = normalise(document.text, suffix=suffix_of(document.uri))
-    reasons = reasons_against(text, clean)
+    reasons = reasons_against(text, limits)
     return Drop(reasons) if reasons else Keep(text)
 
 
@@ -72,19 +81,23 @@ def normalise(text: str, *, suffix: str) -> str:
     return unicodedata.normalize("NFC", text + end) if text else ""
 
 
-def meaning(reason: str, clean: Clean) -> str:
-    """The value of `params.yaml` behind a reason."""
+def meaning(reason: str, chosen: Iterable[Choice]) -> str:
+    """The key of `params.yaml` behind a reason, and its value for each kind of text where they differ."""
     key = next(key for rule, key in RULES.items() if rule.__name__ == reason)
-    return f"clean.{key} = {getattr(clean, key)}"
+    values = {choice.kind: getattr(choice.thresholds, key) for choice in chosen}
+    if len(set(values.values())) == 1:
+        return f"clean.{key} = {next(iter(values.values()))}"
+    return f"clean.{key} = " + ", ".join(f"{value} for {kind}" for kind, value in sorted(values.items()))
 
 
-def _warn(tally: documents.Tally, rules: dict[str, str]) -> None:
+def _warn(tally: documents.Tally, rules: dict[str, str], presets: dict[str, str]) -> None:
     """Say it when most documents go, fail when all do."""
     limits = ", ".join(f"{reason} ({rules[reason]}) {count:,}" for reason, count in tally.reasons.most_common())
     if not tally.rows_out:
         raise StepError(
             f"expected documents that pass the cleaning rules, found none: all {tally.rows_in:,} were dropped: "
-            f"{limits}; change these limits in params.yaml, or with --set, to fit the text"
+            f"{limits}; the rules were those for {', '.join(f'{why} ({source})' for source, why in presets.items())}; "
+            "change these limits, or clean.preset, in params.yaml or with --set, to fit the text"
         )
     if tally.rows_rejected > _MOST * tally.rows_in:
         logger.warning(

@@ -6,6 +6,7 @@ memory (`settings.cache / "ingest"`) never changes an output.
 
 from collections import Counter
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from infra.settings import Settings
 from tasks.big_data import documents
 from tasks.big_data.manifest import read_manifest
 from tasks.big_data.memory import Memory
+from tasks.big_data.places import S3, SIDE_BY_SIDE, Places
 from tasks.big_data.readers import NoTextColumnError, Row, read_rows
-from tasks.big_data.sources import Digests, group_of, kind_of, place_of
+from tasks.big_data.sources import Digests, group_of, kind_of
 from tasks.params import STDLIB_URI, Ingest, Params
 from tasks.progress import Progress
 from tasks.report import Report, StepError
@@ -35,12 +37,16 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
         StepError: a source is gone or changed, none of its rows has the text column, or nothing could be read.
     """
     files = read_manifest(settings.artifacts / "discover")
-    digests, table = Digests(settings), Table(params.ingest)
-    memory = Memory(settings.cache / "ingest", {_key(file, params.ingest) for file in files})
+    digests, table, places = Digests(settings), Table(params.ingest), Places(settings)
+    memory = Memory(settings.cache / "ingest", memory_keys(files, params.ingest))
     progress = settings.runs / "progress" / "ingest.json"
-    with Progress("ingest", total=len(files), unit="sources", file=progress) as shown:
-        for file in shown.over(files):
-            table.add(file, _rows_of(file, params.ingest, settings, digests, memory))
+    with (
+        Progress("ingest", total=len(files), unit="sources", file=progress) as shown,
+        ThreadPoolExecutor(_readers(files)) as pool,
+    ):
+        read = pool.map(lambda file: _rows_of(file, params.ingest, places, digests, memory), files)
+        for file, rows in zip(shown.over(files), read, strict=True):
+            table.add(file, rows)
     digests.save()
     memory.save()
     tally = documents.write_all(out, table.accepted(), table.rejected())
@@ -53,29 +59,40 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
     return tally.report("ingest", {"sources": len(files), **table.facts()})
 
 
-def _rows_of(file: SourceFile, ingest: Ingest, settings: Settings, digests: Digests, memory: Memory) -> list[Row]:
+def _readers(files: Iterable[SourceFile]) -> int:
+    """How many sources are read side by side: parsing is Python's, so only waiting for a bucket is worth it."""
+    return SIDE_BY_SIDE if any(file.source.startswith(S3) for file in files) else 1
+
+
+def _rows_of(file: SourceFile, ingest: Ingest, places: Places, digests: Digests, memory: Memory) -> list[Row]:
     """Rows of one source, from memory where its bytes were read before."""
-    key, path = _key(file, ingest), place_of(file.uri, settings)
+    key, place = _key(file, ingest), places.of(file.uri, file.source)
     known = memory.rows(key)
     try:
         if known is not None:
-            _check(file, *digests.of(path))
+            _check(file, *digests.of(place))
             return known
-        data, digest = digests.read(path)
+        data, digest = digests.read(place)
     except OSError as error:
-        raise StepError(f"{file.uri}: changed since discover: {path}: {error.strerror}; {_CHANGED}") from None
+        raise StepError(f"{file.uri}: changed since discover: {place}: {error.strerror}; {_CHANGED}") from None
     _check(file, digest, len(data))
     suffix, compression = _kind(file)
     try:
         rows = read_rows(data, suffix=suffix, compression=compression, text_column=ingest.text_column)
     except NoTextColumnError as error:
         raise StepError(
-            f"{file.uri}: expected a column {ingest.text_column!r} with the text, found none in any row; "
+            f"{file.uri}: expected a column {ingest.text_column!r} with the text, found "
+            f"{'one that holds no text' if error.exists else 'none'} in any row; "
             f"columns that hold text: {', '.join(error.columns) or 'none'}; "
             "set ingest.text_column in params.yaml, or --text-column"
         ) from None
     memory.keep(key, rows)
     return rows
+
+
+def memory_keys(files: Iterable[SourceFile], ingest: Ingest) -> set[str]:
+    """Names under which the rows of these sources are remembered."""
+    return {_key(file, ingest) for file in files}
 
 
 def _key(file: SourceFile, ingest: Ingest) -> str:

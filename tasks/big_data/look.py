@@ -1,15 +1,17 @@
 """One look at the sources: folders are walked in a fixed order; each file is a source, or passed over and counted."""
 
 import os
-import stat
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from data_contracts.records import SourceFile
 from infra.settings import Settings
-from tasks.big_data.sources import READ_SUFFIXES, Digests, base_of, kind_of, root_of
+from tasks.big_data.places import S3, SIDE_BY_SIDE, DiskPlace, Place, Places, base_of, root_of
+from tasks.big_data.sources import READ_SUFFIXES, Digests, kind_of
 from tasks.params import STDLIB_URI
 from tasks.report import StepError
 
@@ -62,14 +64,21 @@ def look(sources: tuple[str, ...], settings: Settings, digests: Digests) -> Foun
 
 
 def _look_at(source: str, settings: Settings, digests: Digests) -> Found:
-    root, found = root_of(source, settings), Found()
-    if not root.exists():
-        raise StepError(
-            f"discover.sources: expected a folder, a file or {STDLIB_URI}, found nothing at {root} "
-            f"({source!r}); relative paths start at ABCD_SOURCE_ROOT ({settings.source_root})"
-        )
-    for uri, path in _files(source, root, settings, found):
-        _add(uri, source, path, digests, found)
+    found = Found()
+    if source.startswith(S3):
+        places: Iterable[tuple[str, Place]] = _objects(source, settings, digests, found)
+        where = source
+    else:
+        root = root_of(source, settings)
+        if not root.exists():
+            raise StepError(
+                f"discover.sources: expected a folder, a file or {STDLIB_URI}, found nothing at {root} "
+                f"({source!r}); relative paths start at ABCD_SOURCE_ROOT ({settings.source_root})"
+            )
+        places = _files(source, root, settings, found)
+        where = str(root)
+    for uri, place in places:
+        _add(uri, source, place, digests, found)
     if found.files:
         return found
     if found.unreadable:
@@ -80,16 +89,42 @@ def _look_at(source: str, settings: Settings, digests: Digests) -> Found:
         )
     passed = ", ".join(f"{count} x {kind}" for kind, count in sorted(found.ignored.items()))
     raise StepError(
-        f"discover.sources: {source!r} ({root}) has no document: expected {READ_SUFFIXES}, "
+        f"discover.sources: {source!r} ({where}) has no document: expected {READ_SUFFIXES}, "
         f"found {passed or 'no file'}; name another source in params.yaml or with --source"
     )
 
 
-def _files(source: str, root: Path, settings: Settings, found: Found) -> Iterator[tuple[str, Path]]:
-    """Uri and path of each file of a source, in a fixed order."""
+def _objects(source: str, settings: Settings, digests: Digests, found: Found) -> list[tuple[str, Place]]:
+    """Uri and place of each object of a bucket's source, in a fixed order; new ones are read side by side."""
+    taken: list[tuple[str, Place]] = []
+    base = base_of(source)
+    for uri, place in Places(settings).bucket(source).items():
+        *folders, name = uri.removeprefix(f"{base}/").split("/")
+        if name.startswith("."):
+            found.ignore(uri, "hidden")
+        elif any(folder.startswith(".") or folder in _SKIPPED_FOLDERS for folder in folders):
+            found.ignore(uri, "in a skipped folder")
+        else:
+            taken.append((uri, place))
+    if not taken and not found.ignored:
+        raise StepError(
+            f"discover.sources: expected objects, found none at {source!r}; look at the name, and at AWS_ENDPOINT_URL"
+        )
+
+    def digest(place: Place) -> None:
+        with suppress(OSError):  # said when it is added
+            digests.of(place)
+
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        list(pool.map(digest, [place for uri, place in taken if kind_of(uri)]))
+    return taken
+
+
+def _files(source: str, root: Path, settings: Settings, found: Found) -> Iterator[tuple[str, Place]]:
+    """Uri and place of each file of a source, in a fixed order."""
     base = base_of(source)
     if not root.is_dir():
-        yield base, root
+        yield base, DiskPlace(root)
         return
     ours = {path.resolve() for path in (settings.artifacts, settings.runs, settings.state, settings.cache)}
 
@@ -104,7 +139,7 @@ def _files(source: str, root: Path, settings: Settings, found: Found) -> Iterato
             if name.startswith("."):
                 found.ignore(f"{here}/{name}", "hidden")
             else:
-                yield f"{here}/{name}", Path(folder, name)
+                yield f"{here}/{name}", DiskPlace(Path(folder, name))
 
 
 def _enters(source: str, folder: Path, ours: set[Path], found: Found) -> bool:
@@ -126,9 +161,9 @@ def _enters(source: str, folder: Path, ours: set[Path], found: Found) -> bool:
     return False
 
 
-def _add(uri: str, source: str, path: Path, digests: Digests, found: Found) -> None:
+def _add(uri: str, source: str, place: Place, digests: Digests, found: Found) -> None:
     """Add one file if it is a source, else say why not."""
-    stdlib = source == STDLIB_URI
+    stdlib, path = source == STDLIB_URI, PurePosixPath(str(place))
     if kind_of(path.name) is None or (stdlib and path.suffix != ".py"):
         found.ignore(uri, _printable(path.suffix.lower()) or "no suffix")
     elif stdlib and path.name.startswith(_STDLIB_BUILD_RECORDS):
@@ -137,10 +172,10 @@ def _add(uri: str, source: str, path: Path, digests: Digests, found: Found) -> N
         found.unreadable[_printable(uri)] = "its name is no UTF-8"
     else:
         try:
-            if not stat.S_ISREG(path.stat().st_mode):
+            if not place.is_regular():
                 found.ignore(uri, "no regular file")
                 return
-            digest, size = digests.of(path)
+            digest, size = digests.of(place)
         except OSError as error:
             found.unreadable[uri] = str(error.strerror)
             return

@@ -12,6 +12,7 @@ from tasks.big_data.readers import Row, reader_version
 from tasks.big_data.sources import ROW_SUFFIXES
 from tasks.sealed import read_sealed, write_sealed
 
+ROWS_SUFFIX = ".rows"
 _SCHEMA = pl.Schema(
     {"key": pl.String(), "row": pl.Int64(), "text": pl.String(), "encoding": pl.String(), "reason": pl.String()}
 )
@@ -25,7 +26,7 @@ class Memory:
         self._folder = folder
         self._known: dict[str, list[Row]] = {}
         self._fresh: dict[str, list[Row]] = {}
-        for path in sorted(folder.glob("*.rows")):
+        for path in sorted(folder.glob(f"*{ROWS_SUFFIX}")):
             data = read_sealed(path)
             if data is not None:
                 self._load(pl.read_parquet(io.BytesIO(data), schema=_SCHEMA), keys)
@@ -51,7 +52,7 @@ class Memory:
         name = hashlib.sha256("".join(sorted(self._fresh)).encode()).hexdigest()[:32]
         rows = [(key, *row) for key in sorted(self._fresh) for row in self._fresh[key]]
         table = pl.DataFrame(rows, schema=_SCHEMA, orient="row")
-        write_sealed(self._folder / f"{name}.rows", parquet_bytes(table))
+        write_sealed(self._folder / f"{name}{ROWS_SUFFIX}", parquet_bytes(table))
 
     def _load(self, frame: pl.DataFrame, keys: set[str]) -> None:
         wanted = frame.filter(pl.col("key").is_in(list(keys)))

@@ -35,10 +35,13 @@ _NO_PERSON = frozenset({"git", "hg", "svn"})  # the users of ssh addresses of re
 _IPV4 = r"[0-9](?<![\w.:/-].)[0-9]{0,2}(?:\.[0-9]{1,3}){3}(?![\w-]|\.[0-9])"
 # At least four groups: slices and times of day have fewer.
 _IPV6 = r"(?<![\w:.])(?:[0-9A-Fa-f]{1,4}:{1,2}){3,7}[0-9A-Fa-f]{1,4}(?![\w:.])"
-_VERSION_BEFORE = re.compile(r"(?:version|ver|release|section|chapter|oid|[=~<>]=)[\s\"'=:]{0,3}$", re.IGNORECASE)
+_VERSION_BEFORE = re.compile(
+    r"(?:version|ver|release|section|chapter|oid|nummern?|nr|abschnitt|§|[=~<>]=)[\s\"'=:.]{0,3}$", re.IGNORECASE
+)
 _DOCUMENTATION = tuple(
     ipaddress.ip_network(net) for net in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")
 )
+_NUMBERING_BELOW, _PRIVATE = 64, 10
 
 _URL_CREDENTIALS = r"(?<=://)[^\s/:@<>{}$'\"`%\\]{1,64}:[^\s/:@<>{}$'\"`\\]{1,128}(?=@[\w\[])"
 _PRIVATE_KEY = (
@@ -107,12 +110,20 @@ def _ip_address(match: re.Match[str]) -> str:
     ):  # fmt: skip
         return found
     before = match.string[max(0, match.start() - 16) : match.start()]
-    # 10.0.0.0 is a network, 1.2.3.4 a version or a section more often than a machine.
     if address.version == 4 and (
-        found.startswith("0.") or found.endswith(".0") or len(found) == len("1.2.3.4") or _VERSION_BEFORE.search(before)
+        found.startswith("0.") or found.endswith(".0") or _is_numbering(found) or _VERSION_BEFORE.search(before)
     ):
-        return found
+        return found  # 10.0.0.0 is a network
     return placeholder("ip_address")
+
+
+def _is_numbering(found: str) -> bool:
+    """Whether four numbers count sections or versions (17.4.1.6) more likely than they name a machine.
+
+    One public address in 256 has only such small numbers; 10.x.x.x is a private network (RFC 1918).
+    """
+    numbers = [int(number) for number in found.split(".")]
+    return max(numbers) < _NUMBERING_BELOW and numbers[0] != _PRIVATE
 
 
 def _form(kind: str, mark: str, pattern: str, replace: Callable[[re.Match[str]], str] | None = None) -> Form:

@@ -46,11 +46,12 @@ class UnreadableError(ValueError):
 
 
 class NoTextColumnError(ValueError):
-    """No row has the text column; `columns` are those that hold text."""
+    """No row has a text in the text column; `columns` hold text, `exists` says whether there is one of that name."""
 
-    def __init__(self, columns: list[str]) -> None:
+    def __init__(self, columns: list[str], *, exists: bool) -> None:
         super().__init__(", ".join(columns))
         self.columns = columns
+        self.exists = exists
 
 
 @cache
@@ -70,7 +71,7 @@ def read_rows(data: bytes, *, suffix: str, compression: str, text_column: str) -
         text_column: column of `.jsonl` and `.parquet` that holds the text.
 
     Raises:
-        NoTextColumnError: rows were read, and none has the text column.
+        NoTextColumnError: rows were read, and none has a text in the text column.
     """
     try:
         plain = _decompress(data, compression)
@@ -156,8 +157,8 @@ def _json_lines(data: bytes, text_column: str) -> list[Row]:
     columns: dict[str, None] = {}
     rows = [_json_row(number, line, text_column, columns) for number, line in lines if line.strip()]
     reasons = {row.reason for row in rows}
-    if "no_text_column" in reasons and not reasons & {None, "text_not_string", "lone_surrogate"}:
-        raise NoTextColumnError(list(columns))
+    if reasons & {"no_text_column", "text_not_string"} and not reasons & {None, "lone_surrogate"}:
+        raise NoTextColumnError(list(columns), exists="text_not_string" in reasons)
     return rows
 
 
@@ -172,12 +173,12 @@ def _json_row(number: int, line: bytes, text_column: str, columns: dict[str, Non
         return Row(number, raw, "", "broken_json")
     if not isinstance(value, dict):
         return Row(number, raw, "", "not_an_object")
-    if text_column not in value:
-        columns.update(dict.fromkeys(key for key, text in value.items() if isinstance(text, str) and key.isprintable()))
-        return Row(number, raw, "", "no_text_column")
-    text = value[text_column]
+    text = value.get(text_column)
     if not isinstance(text, str):
-        return Row(number, raw, "", "text_not_string")
+        columns.update(
+            dict.fromkeys(key for key, other in value.items() if isinstance(other, str) and key.isprintable())
+        )
+        return Row(number, raw, "", "text_not_string" if text_column in value else "no_text_column")
     if not _is_utf8(text):
         return Row(number, raw, "", "lone_surrogate")
     return Row(number, text, "utf-8", None)
@@ -198,7 +199,7 @@ def _parquet(data: bytes, text_column: str) -> list[Row]:
         schema = pl.read_parquet_schema(io.BytesIO(data))
         strings = [name for name, kind in schema.items() if kind in (pl.String, pl.Categorical, pl.Enum)]
         if text_column not in strings:
-            raise NoTextColumnError(strings)
+            raise NoTextColumnError(strings, exists=text_column in schema)
         column = pl.read_parquet(io.BytesIO(data), columns=[text_column])[text_column].cast(pl.String)
     except (pl.exceptions.PolarsError, OSError):
         raise UnreadableError("corrupt_parquet") from None

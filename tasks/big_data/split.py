@@ -29,6 +29,7 @@ def held_out(document_ids: Iterable[str], pack: Pack) -> frozenset[str]:
     if chosen < 1:
         raise StepError(
             f"expected at least {_MOST} documents, so that one can be held out to judge the model by, "
-            f"found {len(ranked)}; add sources, or relax clean.* in params.yaml if documents were dropped there"
+            f"found {len(ranked)}; add sources, cut long files into several, or relax clean.* in params.yaml "
+            "if documents were dropped there"
         )
     return frozenset(document_id for _, document_id in ranked[:chosen])

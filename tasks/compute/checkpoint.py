@@ -1,94 +1,84 @@
-"""State of a training run <-> a folder, complete or absent: tensors as safetensors, the rest as JSON, never pickle."""
+"""State of a training run <-> one file in a store, complete or absent: safetensors, never pickle.
 
-import hashlib
+A file is `<run>/step-<step>-<SHA-256 of the file>.safetensors`: its name says what its bytes must be. What is no tensor
+is JSON in the file's metadata.
+"""
+
 import json
 import logging
-import os
-import shutil
+import re
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
+from infra.storage import Store
 from tasks.report import sha256_of
 
 logger = logging.getLogger(__name__)
 
-_TENSORS, _REST = "state.safetensors", "state.json"
 _KEPT = 2
+_NAME = re.compile(r"^step-(?P<step>\d{9,})-(?P<sha256>[0-9a-f]{64})\.safetensors$")
+_REST = "state"
 _TENSOR, _LIST, _DICT = "tensor", "list", "dict"
 
 
-class BadCheckpointError(ValueError):
-    """A checkpoint's bytes are not those that were written."""
-
-
-def save(folder: Path, step: int, state: dict[str, Any]) -> Path:
-    """Write the state after `step` optimizer steps under `folder`; the last `_KEPT` checkpoints stay.
+def save(store: Store, run: str, step: int, state: dict[str, Any]) -> str:
+    """Write the state after `step` optimizer steps of a run; the last `_KEPT` checkpoints stay. The name it got.
 
     `state` is made of dicts, lists, numbers, strings, booleans, None and tensors.
+
+    Raises:
+        StorageError: the store cannot be written.
     """
-    final = folder / f"step-{step:09d}"
-    fresh = folder / f".{final.name}.{os.getpid()}"
-    for leftover in (fresh, *folder.glob(".step-*")):
-        shutil.rmtree(leftover, ignore_errors=True)
-    fresh.mkdir(parents=True)
     tensors: dict[str, Tensor] = {}
-    rest = {"step": step, "state": _take_tensors(state, "", tensors)}
-    save_file(tensors, fresh / _TENSORS)
-    rest["tensors_sha256"] = sha256_of(fresh / _TENSORS)
-    (fresh / _REST).write_text(json.dumps({"sha256": _digest(rest), "content": rest}), encoding="utf-8")
-    for path in (fresh / _TENSORS, fresh / _REST, fresh):
-        _sync(path)
-    shutil.rmtree(final, ignore_errors=True)
-    fresh.rename(final)
-    _sync(folder)
-    for old in _newest_first(folder)[_KEPT:]:
-        shutil.rmtree(old)
-    return final
+    rest = _take_tensors(state, "", tensors)
+    with store.scratch() as file:
+        save_file(tensors, file, metadata={_REST: json.dumps(rest)})
+        name = f"{run}/step-{step:09d}-{sha256_of(file)}.safetensors"
+        store.take(name, file)
+    for old in _newest_first(store, run)[_KEPT:]:
+        store.remove(f"{run}/{old}")
+    return name
 
 
-def load_newest(folder: Path, *, device: str = "cpu") -> tuple[int, dict[str, Any]] | None:
-    """Step and state of the newest checkpoint whose bytes are intact; a warning for each that is not. None: no such."""
-    for path in _newest_first(folder):
-        try:
-            return _load(path, device)
-        except BadCheckpointError as error:
-            logger.warning("%s; going back to the checkpoint before it", error)
+def load_newest(store: Store, run: str, *, device: str = "cpu") -> tuple[int, dict[str, Any]] | None:
+    """Step and state of the newest checkpoint whose bytes are intact; a warning for each that is not. None: no such.
+
+    Raises:
+        StorageError: the store cannot be reached.
+    """
+    for name in _newest_first(store, run):
+        match = _NAME.match(name)
+        assert match  # _newest_first lists no others
+        with store.scratch() as file:
+            try:
+                came = store.download(f"{run}/{name}", file)
+            except FileNotFoundError:  # removed by the worker that went on
+                continue
+            if came.sha256 == match["sha256"]:
+                return int(match["step"]), _load(file, device)
+        logger.warning(
+            "%s: expected %s, found SHA-256 %s: its bytes are not those that were written; "
+            "going back to the checkpoint before it",
+            store.where(f"{run}/{name}"), match["sha256"][:12], came.sha256[:12],
+        )  # fmt: skip
     return None
 
 
-def _newest_first(folder: Path) -> list[Path]:
-    return sorted(folder.glob("step-*"), reverse=True)
+def _newest_first(store: Store, run: str) -> list[str]:
+    return sorted(filter(_NAME.match, store.names(run)), reverse=True)
 
 
-def _load(path: Path, device: str) -> tuple[int, dict[str, Any]]:
-    try:
-        written = json.loads((path / _REST).read_text(encoding="utf-8"))
-        rest = written["content"]
-        if written["sha256"] != _digest(rest) or sha256_of(path / _TENSORS) != rest["tensors_sha256"]:
-            raise BadCheckpointError(f"{path}: its bytes are not those that were written (SHA-256 differs)")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        if isinstance(error, BadCheckpointError):
-            raise
-        raise BadCheckpointError(f"{path} is torn: {error!r}") from None
-    state = _put_tensors(rest["state"], load_file(path / _TENSORS, device=device))
-    return int(rest["step"]), state
-
-
-def _digest(rest: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
-
-
-def _sync(path: Path) -> None:
-    """Have the bytes on the disk before the name says that they are there."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _load(file: Path, device: str) -> dict[str, Any]:
+    with safe_open(file, framework="pt", device=device) as opened:
+        rest = json.loads(opened.metadata()[_REST])
+        tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118  # it is no dict
+    state: dict[str, Any] = _put_tensors(rest, tensors)
+    return state
 
 
 def _take_tensors(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:

@@ -2,7 +2,8 @@
 
 import io
 import logging
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ from tasks.report import Report, StepError, write_json
 logger = logging.getLogger(__name__)
 
 PICTURE_FILE = "evaluation.png"
+_PROMPTS, _PROMPT_CHARACTERS = 3, 24
+# At the beginning of a line, so that a title or a sentence starts; markup alone on its line does not.
+_TWO_WORDS_OF_MORE = re.compile(r"^\w\S{0,19} \S{1,20} (?=\S)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -46,15 +50,16 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
     with Scorers(blueprint.shape, artifacts / "train" / "model.safetensors", settings) as scorers:
         held_out = read_held_out(artifacts / "pack")
         tokenizer = Tokenizer.from_file(str(artifacts / "tokenizer" / "tokenizer.json"))
-        prompts = [tokenizer.encode(text, add_special_tokens=False).ids for text in params.evaluate.prompts]
-        samples = scorers.start_samples(prompts, params.evaluate)
+        prompts = params.evaluate.prompts or beginnings(held_out.texts)
+        encoded = [tokenizer.encode(text, add_special_tokens=False).ids for text in prompts]
+        samples = scorers.start_samples(encoded, params.evaluate)
         waiting = scorers.start_scores(held_out.tokens)
         yardsticks = measure_yardsticks(artifacts, held_out.texts)
         file = settings.runs / "progress" / "evaluate.json"
         with Progress("evaluate", total=waiting.tokens, unit="tokens", file=file) as progress:
             bits, expert_load = waiting.collect(progress.update)
         texts = [tokenizer.decode(tokens, skip_special_tokens=False) for tokens in samples.collect()]
-    pairs = zip(params.evaluate.prompts, texts, strict=True)
+    pairs = zip(prompts, texts, strict=True)
     write_json(out / "samples.json", [{"prompt": prompt, "text": text} for prompt, text in pairs])
     documents = held_out.rows.with_columns(bits=pl.Series(bits)).with_columns(
         bits_per_byte=pl.col("bits") / pl.col("bytes")
@@ -89,6 +94,15 @@ def read_held_out(pack: Path) -> HeldOut:
         texts=[text.encode() for text in texts["text"].to_list()],
         tokens=[np.asarray(stream[offset : offset + tokens - 1]) for offset, tokens in places],
     )
+
+
+def beginnings(texts: Sequence[bytes]) -> tuple[str, ...]:
+    """Prompts that the model should know how to go on with: two words from each of the first documents."""
+    found = []
+    for text in texts[:_PROMPTS]:
+        line = _TWO_WORDS_OF_MORE.search(text.decode())
+        found.append(line.group() if line else text.decode()[:_PROMPT_CHARACTERS])
+    return tuple(dict.fromkeys(found))
 
 
 def measure_yardsticks(artifacts: Path, texts: list[bytes]) -> dict[str, float]:

@@ -9,11 +9,13 @@ STREAM_FILE, WEIGHTS_FILE, CURVES_FILE = "train.npy", "model.safetensors", "curv
 
 @dataclass(frozen=True)
 class Job:
-    """Places on a disk that all machines of a cluster share, and how to work."""
+    """Places that all machines of a cluster reach, a shared disk or for checkpoints a URL, and how to work."""
 
     artifacts: str
     out: str
     checkpoints: str
+    name: str  # of the run, among checkpoints
     checkpoint_steps: int
+    stall_seconds: int
     progress: str
     device: Device

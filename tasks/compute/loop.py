@@ -4,12 +4,13 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
 
+from infra.disk import full_disk
+from infra.storage import Store
 from tasks.algorithm.blueprint import Blueprint
 from tasks.algorithm.model import Model
 from tasks.algorithm.optimizer import build_optimizer, clip_gradients, schedule
@@ -38,9 +39,10 @@ class Place:
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """Where and how often a run is saved."""
+    """Where, under which name and how often a run is saved."""
 
-    folder: Path
+    store: Store
+    run: str
     every_steps: int
 
 
@@ -156,12 +158,12 @@ def train(run: Run, checkpoints: Checkpoints, watch: Callable[[Run, Meter], None
         watch: called after each step.
     """
     with _one_thread(run.place.device):
-        found = checkpoint.load_newest(checkpoints.folder, device=run.place.device)
+        found = checkpoint.load_newest(checkpoints.store, checkpoints.run, device=run.place.device)
         _agree(found[0] if found else 0, run.place)
         if found:
             run.resume(*found)
             if run.place.rank == 0:
-                logger.info("continuing after step %d, from %s", run.step, checkpoints.folder)
+                logger.info("continuing after step %d, from %s", run.step, checkpoints.store.where(checkpoints.run))
         spent = found[1]["spent"] if found else None
         meter = Meter(device=run.place.device, flops_per_token=run.blueprint.flops_per_token, before=spent)
         while run.step < run.blueprint.steps:
@@ -170,12 +172,23 @@ def train(run: Run, checkpoints: Checkpoints, watch: Callable[[Run, Meter], None
             watch(run, meter)
             is_due = run.step % checkpoints.every_steps == 0 and run.step < run.blueprint.steps
             if is_due and run.place.rank == 0:
-                checkpoint.save(checkpoints.folder, run.step, run.state(meter))
+                _save(run, meter, checkpoints)
     return meter
 
 
+def _save(run: Run, meter: Meter, checkpoints: Checkpoints) -> None:
+    """Write a checkpoint; a full disk costs what it would save after an interruption, not the run."""
+    try:
+        checkpoint.save(checkpoints.store, checkpoints.run, run.step, run.state(meter))
+    except Exception as error:
+        said = full_disk(error)
+        if not said:
+            raise
+        logger.warning("no checkpoint after step %d, training goes on: %s", run.step, said)
+
+
 def _agree(step: int, place: Place) -> None:
-    """See that all workers found the same checkpoint: a shared folder may show it to some of them later.
+    """See that all workers found the same checkpoint: a shared place may show it to some of them later.
 
     Raises:
         RuntimeError: they did not; starting again may help.
@@ -186,7 +199,9 @@ def _agree(step: int, place: Place) -> None:
     dist.all_gather(steps, torch.tensor([step], device=place.device))
     found = sorted({int(each) for each in steps})
     if len(found) > 1:
-        raise RuntimeError(f"workers found checkpoints of different steps: {found}; is their folder shared by all?")
+        raise RuntimeError(
+            f"workers found checkpoints of different steps: {found}; ABCD_CHECKPOINTS must be a place that all share"
+        )
 
 
 @contextmanager

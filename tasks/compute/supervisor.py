@@ -104,7 +104,7 @@ def _cause_of(error: BaseException) -> str:
     failures = getattr(error, "worker_failures", None)
     first: Any = next(iter(failures.values())) if failures else error
     if isinstance(first, WorkerHealthCheckFailedError):
-        return "a worker process that died: killed, or the machine ran out of memory"
+        return "a worker process that died: killed, out of memory, or without a step for ABCD_STALL_SECONDS"
     cause = getattr(first, "cause", None) or first
     lines = [line for line in str(cause).splitlines() if line.strip()]
     return f"{type(cause).__name__}: {lines[0].strip() if lines else ''}"

@@ -7,7 +7,6 @@ its optimizer steps.
 import hashlib
 import json
 import logging
-import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.settings import Settings
+from infra.storage import Store, open_store
 from tasks.algorithm.blueprint import BLUEPRINT_FILE, Blueprint
 from tasks.compute import cluster, pictures
 from tasks.compute.batches import check_stream, open_stream
@@ -47,12 +47,14 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
     try:
         with ThreadPoolExecutor(1) as pool:
             with cluster.start(settings, micro_shards=training.micro_shards) as ray:
-                checkpoints = settings.runs / "checkpoints" / inputs_digest(settings.artifacts, device=ray.device)
+                name = inputs_digest(settings.artifacts, device=ray.device)
                 job = Job(
                     artifacts=str(settings.artifacts),
                     out=str(out.resolve()),
-                    checkpoints=str(checkpoints),
+                    checkpoints=settings.checkpoints,
+                    name=name,
                     checkpoint_steps=settings.checkpoint_steps,
+                    stall_seconds=settings.stall_seconds,
                     progress=str(progress),
                     device=ray.device,
                 )
@@ -65,18 +67,23 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
     digest = sha256_of(out / WEIGHTS_FILE)
     measured |= {"weights_sha256": digest, "step_seconds": round(time.monotonic() - started, 3)}
     write_json(settings.runs / "measured" / f"{digest}.json", measured)
-    # So that a run that is forced anew really trains.
-    shutil.rmtree(checkpoints, ignore_errors=True)
+    _forget(open_store(settings.checkpoints), name)
     return _report(blueprint, curve, len(stream))
 
 
 def inputs_digest(artifacts: Path, *, device: str) -> str:
-    """Name of the folder of checkpoints: digest of all that decides the weights, any code of both rooms included."""
+    """Name of a run among checkpoints: digest of all that decides the weights, any code of both rooms included."""
     digest = hashlib.sha256(f"{device} torch {version('torch')} numpy {version('numpy')}".encode())
     files = [artifacts / "blueprint" / BLUEPRINT_FILE, artifacts / "pack" / STREAM_FILE]
     for file in [*files, *(module for room in _ROOMS for module in sorted(room.glob("*.py")))]:
         digest.update(f"{file.parent.name}/{file.name} {sha256_of(file)}\n".encode())
     return digest.hexdigest()[:32]
+
+
+def _forget(checkpoints: Store, name: str) -> None:
+    """Remove a run's checkpoints, so that the same run, forced anew, really trains."""
+    for file in checkpoints.names(name):
+        checkpoints.remove(f"{name}/{file}")
 
 
 def read_curve(folder: Path) -> list[dict[str, Any]]:

@@ -1,11 +1,15 @@
 """A job -> its part of the training, as a process that Ray starts; rank 0 writes weights and curve."""
 
+import faulthandler
 import json
 import logging
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from infra.storage import open_store
 from tasks.algorithm.blueprint import Blueprint
 from tasks.algorithm.model import save_weights
 from tasks.compute.batches import Batches, open_stream
@@ -21,15 +25,32 @@ def work(config: dict[str, Any]) -> dict[str, Any]:
     """Train as one of the workers: what was `measured`, or an `error` that would only come again."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     job = Job(**config)
-    with worker_group(job.device) as (rank, workers):
-        return work_at(Place(rank, workers, job.device), job)
+    with ends_when_stalled(job.stall_seconds) as beat, worker_group(job.device) as (rank, workers):
+        return work_at(Place(rank, workers, job.device), job, beat)
 
 
-def work_at(place: Place, job: Job) -> dict[str, Any]:
-    """`work`, once the workers are connected."""
+@contextmanager
+def ends_when_stalled(seconds: int) -> Iterator[Callable[[], None]]:
+    """End this process, saying where each thread is, unless what is yielded is called again within so many seconds.
+
+    A worker that hangs waits for ever and so do all others with it; one that dies is started again.
+    """
+
+    def beat() -> None:
+        faulthandler.dump_traceback_later(seconds, exit=True)
+
+    beat()
+    try:
+        yield beat
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+def work_at(place: Place, job: Job, beat: Callable[[], None] = lambda: None) -> dict[str, Any]:
+    """`work`, once the workers are connected; `beat` is called after each optimizer step."""
     run = open_run(Path(job.artifacts), place)
     try:
-        meter = _train(run, job)
+        meter = _train(run, job, beat)
     except StepError as error:
         return {"error": str(error)}
     if place.rank == 0:
@@ -52,13 +73,14 @@ def write_outputs(run: Run, out: Path) -> None:
     (out / CURVES_FILE).write_text("".join(lines), encoding="utf-8")
 
 
-def _train(run: Run, job: Job) -> Meter:
+def _train(run: Run, job: Job, beat: Callable[[], None]) -> Meter:
     is_first = run.place.rank == 0
     file = Path(job.progress) if is_first else None
     with Progress("train", total=run.blueprint.steps, unit="steps", file=file) as progress:
 
         def watch(run: Run, meter: Meter) -> None:
+            beat()
             if is_first:
                 progress.update(run.step, f"loss {run.curve[-1]['loss']:.3f}, {meter.note()}")
 
-        return train(run, Checkpoints(Path(job.checkpoints), job.checkpoint_steps), watch)
+        return train(run, Checkpoints(open_store(job.checkpoints), job.name, job.checkpoint_steps), watch)

@@ -85,7 +85,7 @@ def _title(facts: CardFacts) -> str:
 
 
 def _use(facts: CardFacts) -> str:
-    prompt = facts.params.evaluate.prompts[0]
+    prompt = facts.samples[0]["prompt"]
     program = f"""\
 from transformers import AutoModelForCausalLM, AutoTokenizer
 

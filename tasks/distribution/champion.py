@@ -38,7 +38,7 @@ def champion_bits(pinned: Mapping[str, Any], settings: Settings, held_out: Path)
     """
     files = {path: File.model_validate(file) for path, file in pinned["files"].items()}
     ref = f"{pinned['name']}@v{pinned['version']}"
-    remembered = settings.cache / "gate" / f"{_key(files, held_out)}.bits"
+    remembered = remembered_bits(pinned, settings, held_out)
     known = read_sealed(remembered)
     if known is not None:
         logger.info("%s was evaluated on these documents before", ref)
@@ -49,6 +49,12 @@ def champion_bits(pinned: Mapping[str, Any], settings: Settings, held_out: Path)
     bits.write_parquet(table)
     write_sealed(remembered, table.getvalue())
     return bits
+
+
+def remembered_bits(pinned: Mapping[str, Any], settings: Settings, held_out: Path) -> Path:
+    """File that remembers the bits of these documents under this champion."""
+    files = {path: File.model_validate(file) for path, file in pinned["files"].items()}
+    return settings.cache / "gate" / f"{_key(files, held_out)}.bits"
 
 
 def _evaluate(files: Mapping[str, File], ref: str, settings: Settings, documents: pl.DataFrame) -> pl.DataFrame:

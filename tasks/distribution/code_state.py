@@ -40,10 +40,10 @@ def code_state(workspace: Path) -> CodeState:
     Raises:
         StepError: git is missing or refuses.
     """
-    head = _git(workspace, "rev-parse", "--verify", "--quiet", "HEAD", may_fail=True).strip()
-    base = head or _git(workspace, "hash-object", "-t", "tree", "/dev/null").strip()
+    head = git(workspace, "rev-parse", "--verify", "--quiet", "HEAD", may_fail=True).strip()
+    base = head or git(workspace, "hash-object", "-t", "tree", "/dev/null").strip()
     new, left_out = [], {}
-    for name in _git(workspace, "ls-files", "--others", "--exclude-standard", "-z").split("\0"):
+    for name in git(workspace, "ls-files", "--others", "--exclude-standard", "-z").split("\0"):
         path = workspace / name
         if not name or not (path.is_file() or path.is_symlink()):
             continue
@@ -65,20 +65,25 @@ def _printable(patch: bytes) -> tuple[str, Literal["utf-8", "base64"]]:
 
 def _patch(workspace: Path, base: str, new: list[str]) -> str:
     """Difference to `base`, with the new files announced in a copy of the index."""
-    index = Path(_git(workspace, "rev-parse", "--path-format=absolute", "--git-path", "index").strip())
+    index = Path(git(workspace, "rev-parse", "--path-format=absolute", "--git-path", "index").strip())
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "index"
         if index.exists():
             shutil.copyfile(index, copy)
         if new:
-            _git(workspace, "add", "--intent-to-add", "--pathspec-from-file=-", "--pathspec-file-nul",
+            git(workspace, "add", "--intent-to-add", "--pathspec-from-file=-", "--pathspec-file-nul",
                  index=copy, text="\0".join(new))  # fmt: skip
         exclude = [f":(exclude,top){name}" for name in _ELSEWHERE]
         options = ("--binary", "--no-color", "--no-ext-diff", "--no-textconv")
-        return _git(workspace, "diff", *options, base, "--", ".", *exclude, index=copy)
+        return git(workspace, "diff", *options, base, "--", ".", *exclude, index=copy)
 
 
-def _git(workspace: Path, *arguments: str, index: Path | None = None, text: str = "", may_fail: bool = False) -> str:
+def git(workspace: Path, *arguments: str, index: Path | None = None, text: str = "", may_fail: bool = False) -> str:
+    """What git says in a clone.
+
+    Raises:
+        StepError: git is missing or refuses.
+    """
     environment = os.environ | ({"GIT_INDEX_FILE": str(index)} if index else {})
     try:
         done = subprocess.run(

@@ -17,6 +17,7 @@ from infra.outputs import FOLDER, outputs_of
 from infra.settings import Settings
 from infra.storage import Store, open_store
 from infra.workspace import prepare
+from tasks.distribution.references import object_name
 from tasks.report import StepError
 
 _SIDE_BY_SIDE = 16
@@ -46,7 +47,7 @@ def missing_in(remote: Store, outputs: dict[str, str]) -> list[str]:
         listed = dict(zip(outputs, pool.map(lambda item: _files(remote, *item), outputs.items()), strict=True))
         missing = [path for path, files in listed.items() if files is None]
         files = {path: digest for found in listed.values() if found for path, digest in found.items()}
-        there = pool.map(lambda digest: remote.exists(_name(digest)), files.values())
+        there = pool.map(lambda digest: remote.exists(object_name(digest)), files.values())
         return sorted([*missing, *(path for path, is_there in zip(files, there, strict=True) if not is_there)])
 
 
@@ -55,7 +56,7 @@ def _files(remote: Store, path: str, digest: str) -> dict[str, str] | None:
     if not digest.endswith(FOLDER):
         return {path: digest}
     try:
-        listed = remote.read(_name(digest))
+        listed = remote.read(object_name(digest))
     except FileNotFoundError:
         return None
     if hashlib.md5(listed, usedforsecurity=False).hexdigest() != digest.removesuffix(FOLDER):

@@ -13,8 +13,10 @@ import polars as pl
 
 from infra.settings import Settings
 from infra.storage import StorageError
+from tasks.distribution.advice import Training
 from tasks.distribution.bootstrap import DECIMALS, Interval, paired_interval
 from tasks.distribution.gate_picture import draw_groups, draw_yardsticks
+from tasks.distribution.group_differences import group_differences
 from tasks.distribution.verdict import Candidate, Champion, Verdict, judge_against, judge_first, judge_same
 from tasks.params import Params
 from tasks.report import Report, StepError, read_json, sha256_of, write_json
@@ -58,7 +60,7 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
 def _first(candidate: Candidate, params: Params, artifacts: Path, picture: Path) -> Verdict:
     facts = Report.read(artifacts / "evaluate").facts
     train = Report.read(artifacts / "pack").facts["train"]
-    training = f"{params.train.tokens:,} tokens, from a text of {train['tokens']:,} tokens ({train['bytes']:,} bytes)"
+    training = Training(tokens=params.train.tokens, text_tokens=train["tokens"], text_bytes=train["bytes"])
     figures = {label: facts[name] for name, label in _YARDSTICKS.items() if facts.get(name) is not None}
     draw_yardsticks(picture, {"this model": candidate.bits_per_byte, **figures})
     return judge_first(candidate, params.gate, byte_3gram=facts["byte_3gram"], training=training)
@@ -83,7 +85,9 @@ def _against(
     mine = documents["bits"].to_numpy()
     theirs = mine if same else _champion_bits(pinned, settings, held_out, documents)
     interval = _interval(documents, mine, theirs, params)
-    draw_groups(picture, documents, theirs, interval, margin=params.gate.margin_bits_per_byte)
+    groups = group_differences(documents, theirs, params.gate)
+    margin, confidence = params.gate.margin_bits_per_byte, params.gate.confidence
+    draw_groups(picture, groups, interval, margin=margin, confidence=confidence)
     if same:
         return judge_same(candidate, champion, params.gate)
     return judge_against(
@@ -92,6 +96,7 @@ def _against(
         params.gate,
         champion_bits_per_byte=_bits_per_byte(theirs, documents),
         interval=interval,
+        differences=groups,
         same_held_out=champion.held_out_sha256 == sha256_of(held_out),
     )
 

@@ -6,6 +6,7 @@ again, it makes one release.
 
 import hashlib
 import logging
+from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,17 +18,9 @@ from infra.settings import Settings
 from infra.signed_log import File, Release, Summary, canonical
 from tasks import params as params_file
 from tasks.distribution.dvc_remote import push_data
+from tasks.distribution.promotion import promote_as_judged
 from tasks.distribution.record import make_record
-from tasks.distribution.registry import (
-    MovedError,
-    add_release,
-    advance_alias,
-    find_release,
-    put_bytes,
-    put_file,
-    set_alias,
-    signing_key,
-)
+from tasks.distribution.registry import add_release, advance_alias, find_release, put_bytes, put_file, signing_key
 from tasks.distribution.verdict import Verdict
 from tasks.report import Report, StepError, read_json, sha256_of
 
@@ -77,7 +70,7 @@ def publish(settings: Settings) -> PublishedRelease:
         registry, key = Registry.of(settings), signing_key(settings.keys)
         release, is_new = store_release(settings, registry, key, name, verdict)
         advance_alias(registry, key, name, CANDIDATE, release.version)
-        note = _promote(registry, key, name, release.version, verdict)
+        note = promote_as_judged(registry, key, name, release.version, verdict)
         is_champion = registry.log(name).aliases.get(CHAMPION) == release.version
     return PublishedRelease(
         name=name,
@@ -90,19 +83,6 @@ def publish(settings: Settings) -> PublishedRelease:
         bits_per_byte=release.summary.bits_per_byte,
         weights_sha256=release.summary.weights_sha256,
     )
-
-
-def promote(settings: Settings, ref: str) -> str:
-    """Make a release the champion because a person says so; returns `NAME@vN`.
-
-    Raises:
-        StorageError: no such release, or the registry refuses.
-    """
-    registry = Registry.of(settings)
-    log, release = registry.release(ref)
-    key = signing_key(settings.keys)
-    set_alias(registry, key, log.name, CHAMPION, release.version, expected=log.aliases.get(CHAMPION))
-    return f"{log.name}@v{release.version}"
 
 
 def store_release(
@@ -120,7 +100,7 @@ def store_release(
     record = make_record(settings, name=name, identity=identity, verdict=verdict.model_dump(mode="json"))
     if not record["code"]["commit"] or record["code"]["patch"] or record["code"]["left_out"]:
         logger.warning("the release is of code that is not committed; its record keeps the changes as a patch")
-    return add_release(
+    release, is_new = add_release(
         registry,
         key,
         name,
@@ -129,6 +109,18 @@ def store_release(
         record=put_bytes(registry, canonical(record)),
         summary=_summary(settings, verdict),
     )
+    if is_new:
+        _put_missing(registry, release, export, canonical(record))
+    return release, is_new
+
+
+def _put_missing(registry: Registry, release: Release, export: Path, record: bytes) -> None:
+    """Blobs that `abcd gc` of someone removed before a release named them, stored again."""
+    for path, file in release.files.items():
+        if not registry.store.exists(file.blob):
+            put_file(registry, export / path)
+    if not registry.store.exists(release.record.blob):
+        put_bytes(registry, record)
 
 
 def identity_of(settings: Settings, name: str) -> str:
@@ -138,19 +130,6 @@ def identity_of(settings: Settings, name: str) -> str:
     discover = settings.artifacts / "discover"
     world = {file: sha256_of(discover / file) for file in ("sources.jsonl", "base.json")}
     return hashlib.sha256(canonical({"name": name, "outputs": outputs, "world": world})).hexdigest()
-
-
-def _promote(registry: Registry, key: Ed25519PrivateKey, name: str, version: int, verdict: Verdict) -> str:
-    """Make it the champion if the gate says so and nobody else did in the meantime; else why not."""
-    if not verdict.promote:
-        return ""
-    beaten = verdict.champion.version if verdict.champion else None
-    try:
-        set_alias(registry, key, name, CHAMPION, version, expected=beaten)
-    except MovedError as error:
-        logger.warning("%s", error)
-        return f"{error}; type `abcd discover` to see the new champion, then run again"
-    return ""
 
 
 def _summary(settings: Settings, verdict: Verdict) -> Summary:

@@ -33,6 +33,10 @@ class MovedError(RegistryError):
     """An alias does not point to where it was believed to."""
 
 
+class HeldBeforeError(RegistryError):
+    """An alias that may take each version once has pointed to this one before."""
+
+
 def signing_key(keys: Path) -> Ed25519PrivateKey:
     """The private key of this workspace, made by the first use (PKCS8 PEM, readable by its owner alone).
 
@@ -114,18 +118,39 @@ def find_release(log: Log, identity: str) -> Release | None:
 
 
 def set_alias(
-    registry: Registry, key: Ed25519PrivateKey, name: str, alias: str, version: int, *, expected: int | None
+    registry: Registry,
+    key: Ed25519PrivateKey,
+    name: str,
+    alias: str,
+    version: int,
+    *,
+    expected: int | None,
+    only_once: bool = False,
 ) -> bool:
     """Point an alias to a version if it points to `expected` (None: nowhere); False if it was there already.
 
+    Args:
+        registry: where the log is.
+        key: that signs the log.
+        name: of the model.
+        alias: the name that moves.
+        version: where to.
+        expected: where from.
+        only_once: not if it has ever pointed to that version and was moved away.
+
     Raises:
         MovedError: it points elsewhere, moved by someone else in the meantime.
+        HeldBeforeError: `only_once`, and it has pointed there before.
     """
 
     def move(log: Log) -> Alias | None:
         now = log.aliases.get(alias)
         if now == version:
             return None
+        if only_once and any(
+            isinstance(e.body, Alias) and e.body.alias == alias and e.body.version == version for e in log.entries
+        ):
+            raise HeldBeforeError(f"{name}@{alias} has pointed to v{version} before; it was not moved back")
         if now != expected:
             raise MovedError(
                 f"{name}@{alias} points to {_version(now)}, expected {_version(expected)}; "

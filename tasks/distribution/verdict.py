@@ -1,13 +1,17 @@
 """Figures of a candidate, a champion and yardsticks become a verdict: promote, refuse or ask a person; with reasons."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tasks.distribution.advice import Training, advice, warning
 from tasks.distribution.bootstrap import Interval
+from tasks.distribution.group_differences import FEWEST_DOCUMENTS, GroupDifference
 from tasks.params import Gate
 
 Decision = Literal["promote", "refuse", "ask"]
+_GROUPS_NAMED = 5
 
 
 class Champion(BaseModel):
@@ -39,6 +43,7 @@ class Verdict(BaseModel):
     interval: tuple[float, float] | None = None
     confidence: float
     margin_bits_per_byte: float
+    worse_groups: tuple[GroupDifference, ...] = Field(default=(), description="measurably worse, the largest first")
 
 
 class Candidate(BaseModel):
@@ -52,25 +57,24 @@ class Candidate(BaseModel):
     groups: int
 
 
-def judge_first(candidate: Candidate, params: Gate, *, byte_3gram: float, training: str) -> Verdict:
+def judge_first(candidate: Candidate, params: Gate, *, byte_3gram: float, training: Training) -> Verdict:
     """Without a champion: better than a byte 3-gram model of the same text (sanity, not glory).
 
     Args:
         candidate: the model.
         params: the `gate` section.
         byte_3gram: bits per byte of that model on the same documents.
-        training: what the model was trained on, in words, to tell what there could be more of.
+        training: what the model was trained on, to tell what there should be more of.
     """
+    few = _too_few(candidate, params)
     if candidate.bits_per_byte >= byte_3gram:
         reason = (
             f"first release, but {candidate.bits_per_byte:.3f} bits per byte are no better than the {byte_3gram:.3f} "
-            f"of a byte 3-gram model trained on the same text. It was trained on {training}: raise train.tokens "
-            "in params.yaml, or add text to discover.sources"
+            f"of a byte 3-gram model trained on the same text; {advice(training)}"
         )
-        return _verdict(candidate, params, "refuse", [reason])
+        return _verdict(candidate, params, "refuse", [reason, *few])
     reason = f"first release: {candidate.bits_per_byte:.3f} bits per byte beat the {byte_3gram:.3f} of a byte 3-gram"
-    few = _too_few(candidate, params)
-    return _verdict(candidate, params, "ask" if few else "promote", [reason, *few])
+    return _verdict(candidate, params, "ask" if few else "promote", [reason, *warning(training), *few])
 
 
 def judge_same(candidate: Candidate, champion: Champion, params: Gate) -> Verdict:
@@ -88,8 +92,19 @@ def judge_against(
     champion_bits_per_byte: float,
     interval: Interval,
     same_held_out: bool,
+    differences: Sequence[GroupDifference] = (),
 ) -> Verdict:
-    """Against a champion: not measurably worse than by the margin, which the interval's upper bound decides."""
+    """Against a champion: not measurably worse than by the margin, which the interval's upper bound decides.
+
+    Args:
+        candidate: the model.
+        champion: the release to beat.
+        params: the `gate` section.
+        champion_bits_per_byte: on the same documents.
+        interval: candidate minus champion.
+        same_held_out: whether the champion was judged on these documents when it was released.
+        differences: by group, told to people; they decide nothing.
+    """
     worst, margin = interval.high, params.margin_bits_per_byte
     good = worst <= margin
     reasons = [
@@ -105,12 +120,14 @@ def judge_against(
             f"{_ref(champion)} was judged on other held-out documents than today's and evaluated anew; "
             "it may have been trained on some of them, which favours it"
         )
+    worse = [group for group in differences if group.is_worse] if candidate.groups > 1 else []
     few = _too_few(candidate, params)
     return _verdict(
         candidate,
         params,
         "ask" if few else "promote" if good else "refuse",
-        [*reasons, *few],
+        [*reasons, *_worse_in(worse, differences, params), *few],
+        worse_groups=worse,
         champion=champion,
         champion_bits_per_byte=champion_bits_per_byte,
         difference=interval.difference,
@@ -137,7 +154,20 @@ def _too_few(candidate: Candidate, params: Gate) -> list[str]:
         return []
     return [
         f"{candidate.documents} held-out documents are fewer than gate.min_documents ({params.min_documents}), "
-        "too few to decide by: a person promotes"
+        "too few to decide by: a person promotes. More documents would help, or long ones cut into several"
+    ]
+
+
+def _worse_in(worse: Sequence[GroupDifference], all_groups: Sequence[GroupDifference], params: Gate) -> list[str]:
+    """Where it got worse, and how many groups would look so by chance alone."""
+    if not worse:
+        return []
+    telling = sum(group.is_telling for group in all_groups)
+    named = [f"{group.group} ({group.difference:+.4f}, {group.documents} documents)" for group in worse[:_GROUPS_NAMED]]
+    more = f" and {len(worse) - _GROUPS_NAMED} more" if len(worse) > _GROUPS_NAMED else ""
+    return [
+        f"worse in: {', '.join(named)}{more}; of the {telling} groups with at least {FEWEST_DOCUMENTS} documents about "
+        f"{telling * (1 - params.confidence) / 2:.1f} would look so by chance"
     ]
 
 

@@ -27,11 +27,9 @@ def verify(settings: Settings, name: str | None = None) -> Verification:
         StorageError: the registry cannot be reached, or there is no model of that name.
     """
     registry = Registry.of(settings)
-    models = registry.models()
-    if name is not None and name not in models:
-        known = ", ".join(models) or "none yet"
-        raise RegistryError(f"no model {name} in {registry.store.root}; there are: {known}")
-    logs = [registry.examine(model) for model in ([name] if name else models)]
+    if name is not None:
+        registry.require_model(name)
+    logs = [registry.examine(model, everything=True) for model in ([name] if name else registry.models())]
     blobs = _blobs_of(logs)
     problems = [problem for log in logs for problem in log.problems]
     for _, (file, what) in sorted(blobs.items()):

@@ -64,6 +64,58 @@ def test_what_was_changed_on_s3_is_refused_by_name(settings, tmp_path):
     assert len(verify(settings).problems) >= 2
 
 
+def reads_of(monkeypatch, store):
+    """Names of the entries that a store is asked for from now on."""
+    real, asked = type(store).read, []
+
+    def read(self, name):
+        asked.append(name.rpartition("/")[2])
+        return real(self, name)
+
+    monkeypatch.setattr(type(store), "read", read)
+    return asked
+
+
+def test_entries_on_s3_that_were_verified_are_read_again_only_when_they_changed(settings, tmp_path, monkeypatch):
+    settings.state.mkdir(parents=True)
+    release(settings, "one")
+    registry = Registry.of(settings)
+    asked = reads_of(monkeypatch, registry.store)
+    log = registry.log(NAME)
+    assert asked == []
+    release(settings, "two")
+    registry.log(NAME)
+    assert {name for name in asked if name.endswith(".json")} == {"00000003.json", "00000004.json"}
+    del asked[:]
+    verify(settings)
+    assert len(asked) == 5  # every entry, whatever is remembered
+    entry = f"models/{NAME}/log/00000001.json"
+    data = registry.store.read(entry)
+    changed = data.replace(b'"version":1', b'"version":2')
+    (tmp_path / "entry").write_bytes(changed)
+    registry.store.put(entry, tmp_path / "entry", sha256=content_of(changed).sha256)
+    with pytest.raises(RegistryError, match=r"00000001\.json: its signature"):
+        registry.log(NAME)
+    (tmp_path / "entry").write_bytes(data)
+    registry.store.put(entry, tmp_path / "entry", sha256=content_of(data).sha256)
+    assert registry.log(NAME).entries[:3] == log.entries
+
+
+@pytest.mark.parametrize("damage", ["torn", "[]", '{"00000001.json": 5}', "changed"])
+def test_a_damaged_memory_changes_nothing(settings, damage):
+    settings.state.mkdir(parents=True)
+    release(settings, "one")
+    registry = Registry.of(settings)
+    log = registry.log(NAME)
+    memory = registry.memory / f"{NAME}.entries"
+    kept = memory.read_text()
+    changed = kept.replace('\\"version\\":1', '\\"version\\":2')
+    assert changed != kept
+    memory.write_text(changed if damage == "changed" else damage)
+    assert registry.log(NAME) == log
+    assert memory.read_text() == kept
+
+
 def test_publishers_that_race_on_s3_get_contiguous_versions(settings):
     settings.state.mkdir(parents=True)
     with ThreadPoolExecutor(4) as pool:

@@ -42,6 +42,17 @@ def test_names_are_listed_sorted_and_without_a_cache(store):
     assert not store.exists("models/b/log/2")
 
 
+def test_files_are_listed_however_deep_with_size_and_age(store):
+    assert store.files() == store.files("log") == []
+    for name in ("log/a/0", "log/b", "logs", "log/a/.1"):
+        store.put_if_absent(name, name.encode())
+    assert [(found.name, found.size) for found in store.files("log")] == [("log/a/.1", 8), ("log/a/0", 7), ("log/b", 5)]
+    assert [found.name for found in store.files()] == ["log/a/.1", "log/a/0", "log/b", "logs"]
+    now = storage.time.time()
+    assert not any(found.is_stale(now) for found in store.files())
+    assert all(found.is_stale(now + 100_000) for found in store.files())
+
+
 def test_a_missing_name_is_said(store):
     with pytest.raises(FileNotFoundError):
         store.read("nothing")
@@ -65,6 +76,30 @@ def test_a_file_that_changed_while_it_was_read_is_not_stored(store, tmp_path):
     with pytest.raises(StorageError, match="changed while it was stored"):
         store.put("blobs/x", source, sha256=hashlib.sha256(b"expected").hexdigest())
     assert not store.exists("blobs/x")
+
+
+def test_a_removed_name_is_free_and_its_neighbours_stay(store):
+    for name in ("log/0", "log/1", "log/10"):
+        store.put_if_absent(name, b"first")
+    store.remove("log/1")
+    assert store.names("log") == ["0", "10"]
+    assert not store.exists("log/1")
+    assert store.put_if_absent("log/1", b"second")
+
+
+def test_removing_what_is_not_there_is_no_error(store):
+    store.put_if_absent("log/0", b"first")
+    for _ in range(2):
+        store.remove("log/1")
+        store.remove("nothing/at/all")
+    assert store.read("log/0") == b"first"
+
+
+def test_nothing_outside_the_root_is_removed(tmp_path):
+    (tmp_path / "outside").write_bytes(b"x")
+    with pytest.raises(StorageError, match="no name in a store"):
+        LocalStore(tmp_path / "root").remove("../outside")
+    assert (tmp_path / "outside").exists()
 
 
 def test_many_names_are_read_in_order(store):
@@ -199,3 +234,20 @@ def test_what_a_killed_writer_left_goes_after_a_day(tmp_path, monkeypatch):
     monkeypatch.setattr(storage.time, "time", lambda: now + 100_000)
     store.put_if_absent("c", b"x")
     assert list(Path(tmp_path / ".tmp").iterdir()) == []
+
+
+def test_an_upload_that_cannot_be_discarded_fails_for_its_own_cause(s3_url, tmp_path, monkeypatch):
+    """After the lost answer to a commit there is no upload any more."""
+    store, source = open_store(s3_url), tmp_path / "source"
+    source.write_bytes(b"x")
+    opened = store._fs.open
+
+    def spoiled(*arguments, **options):
+        file = opened(*arguments, **options)
+        file.commit = lambda: (_ for _ in ()).throw(OSError("the answer was lost"))
+        file.discard = lambda: (_ for _ in ()).throw(FileNotFoundError("NoSuchUpload"))
+        return file
+
+    monkeypatch.setattr(store._fs, "open", spoiled)
+    with pytest.raises(StorageError, match="the answer was lost"):
+        store.put("blobs/x", source, sha256=hashlib.sha256(b"x").hexdigest())

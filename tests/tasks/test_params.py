@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from tasks import params
+from tasks import params, presets
 
 ROOT = Path(__file__).parents[2]
+GUIDE, KINDS = ROOT / "docs" / "your-text.md", ("prose", "code", "notes")
 MINIMAL = {"blueprint": {"preset": "nano"}, "discover": {"sources": ["notes"]}}
 
 
@@ -40,6 +41,9 @@ def test_every_preset_is_possible(preset: str):
         ({"train": {"micro_shards": 3}}, "micro_shards (3) must be a power of two"),
         ({"train": {"batch_tokens": 1000}}, "train.batch_tokens (1000) must be a multiple"),
         ({"train": {"tokens": "lots"}}, 'train.tokens: found "lots"; input should be a valid integer'),
+        ({"clean": {"preset": "poems"}}, "clean.preset: found \"poems\"; input should be 'auto'"),
+        ({"clean": {"min_characters": 0}}, "clean.min_characters: found 0; input should be greater than or equal to 1"),
+        ({"clean": {"min_chars": 9}}, "clean.min_chars: unknown key"),
         ({"discover": {"sources": []}}, "discover.sources: found []"),
         ({"discover": {"sources": ["a"], "name": "My Model"}}, 'discover.name: found "My Model"'),
         ({"gate": {"confidence": 1.5}}, "gate.confidence: found 1.5; input should be less than 1"),
@@ -117,3 +121,15 @@ def test_overrides_keep_bounds_and_refuse_unknown_keys():
         params.Overrides(train={"tokens": 0})
     with pytest.raises(ValidationError):
         params.Overrides(train={"token": 1})
+
+
+@pytest.mark.parametrize("kind", presets.CLEAN_PRESETS)
+def test_every_kind_of_text_has_every_threshold(kind: str):
+    thresholds = params.parse(MINIMAL).clean.thresholds(kind)
+    assert thresholds.model_dump() == presets.CLEAN_PRESETS[kind]
+
+
+def test_the_guide_shows_the_thresholds_as_they_are():
+    rows = re.findall(r"^\| `clean\.(\w+)` \|[^|]*\| ([\d,.]+) \| ([\d,.]+) \| ([\d,.]+) \|", GUIDE.read_text(), re.M)
+    shown = {kind: {key: float(values[i].replace(",", "")) for key, *values in rows} for i, kind in enumerate(KINDS)}
+    assert shown == presets.CLEAN_PRESETS

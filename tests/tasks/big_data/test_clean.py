@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from tasks.big_data import rules
 from tasks.big_data.clean import judge, normalise
 from tasks.big_data.documents import Document, Drop, Keep
-from tasks.params import Clean
+from tasks.params import Clean, Thresholds
 from tasks.report import StepError
 
 PROSE = "".join(f"Line {n} of a text says something that no other line does.\n" for n in range(20))
-CLEAN = Clean()
+LIMITS = Clean().thresholds("prose")
 
 
 def document(text: str, uri: str = "docs/a.txt") -> Document:
@@ -51,18 +51,18 @@ def test_a_normal_form_stays_as_it_is(text, suffix):
 
 
 def test_a_good_text_is_kept():
-    assert judge(document(PROSE), CLEAN) == Keep(PROSE)
+    assert judge(document(PROSE), LIMITS) == Keep(PROSE)
 
 
 def test_all_rules_that_are_against_a_text_are_named():
-    assert judge(document("-\n" * 20), CLEAN) == Drop(("too_short", "few_letters", "repeated_lines"))
+    assert judge(document("-\n" * 20), LIMITS) == Drop(("too_short", "few_letters", "repeated_lines"))
 
 
 @pytest.mark.parametrize(
     ("rule", "good", "bad"),
     [
         (rules.too_short, "a" * 64, "a" * 63),
-        (rules.too_long, "a" * 1_000_000, "a" * 1_000_001),
+        (rules.too_long, "a" * 10_000_000, "a" * 10_000_001),
         (rules.long_line, "b\n" + "a" * 10_000, "b\n" + "a" * 10_001),
         (rules.long_lines, "a" * 999 + "\n" + "a" * 1000, "a" * 1000 + "\n" + "a" * 1000),
         (rules.few_letters, "ab" + "-_ " * 2, "ab" + "-_ " * 2 + "!"),
@@ -74,28 +74,30 @@ def test_all_rules_that_are_against_a_text_are_named():
     ],
 )
 def test_each_rule_holds_at_its_threshold(rule, good, bad):
-    assert rule(good, CLEAN) is None
-    assert rule(bad, CLEAN) == rule.__name__
+    assert rule(good, LIMITS) is None
+    assert rule(bad, LIMITS) == rule.__name__
     assert rule in rules.RULES
 
 
 def test_every_threshold_belongs_to_a_rule():
-    assert set(rules.RULES.values()) == set(Clean.model_fields)
+    assert set(rules.RULES.values()) == set(Thresholds.model_fields)
 
 
 def test_dropped_documents_stay_as_they_came_and_the_report_says_which_limit(workspace):
     workspace.put("ingest", {"docs/a.txt": PROSE.replace("\n", "\r\n"), "docs/b.txt": "short\r\n"})
+    workspace.set(clean={"preset": "prose"})
     report = workspace.run("clean")
     assert workspace.texts("clean") == {"docs/a.txt": PROSE}
     assert workspace.reasons("clean") == {"docs/b.txt": ["too_short"]}
     assert report.facts["rules"] == {"too_short": "clean.min_characters = 64"}
     assert report.facts["documents_changed"] == 1
-    assert report.summary == "1 of 2 documents; 1 rejected: too_short 1"
+    assert report.summary == "1 of 2 documents; 1 rejected: too_short 1; rules for prose"
 
 
 def test_when_every_document_goes_the_limits_are_named(workspace):
     workspace.put("ingest", {f"docs/{n}": f"fix pump {n}" for n in range(5)})
-    with pytest.raises(StepError, match=r"all 5 were dropped: too_short \(clean.min_characters = 64\) 5; change"):
+    workspace.set(clean={"preset": "prose"})
+    with pytest.raises(StepError, match=r"all 5 were dropped: too_short \(clean.min_characters = 64\) 5; the rules"):
         workspace.run("clean")
     workspace.set(clean={"min_characters": 5})
     assert workspace.run("clean").rows_out == 5
@@ -103,5 +105,22 @@ def test_when_every_document_goes_the_limits_are_named(workspace):
 
 def test_when_most_documents_go_it_is_said(workspace, caplog):
     workspace.put("ingest", {"docs/a": PROSE, "docs/b": "short", "docs/c": "shorter"})
+    workspace.set(clean={"preset": "prose"})
     workspace.run("clean")
     assert "2 of 3 documents were dropped: too_short (clean.min_characters = 64) 2" in caplog.text
+
+
+def test_a_folder_with_an_empty_and_a_binary_file_lists_both(workspace):
+    workspace.file("docs/a.txt", PROSE)
+    workspace.file("docs/b.txt", b"\x89PNG\r\n\x1a\n\0\0")
+    workspace.file("docs/c.txt", "")
+    workspace.run("discover", "ingest", "clean")
+    assert workspace.texts("clean") == {"docs/a.txt": PROSE}
+    assert workspace.reasons("ingest") == {"docs/b.txt": ["binary"]}
+    assert workspace.reasons("clean") == {"docs/c.txt": ["too_short"]}
+
+
+def test_when_no_document_has_text_it_is_said(workspace):
+    workspace.put("ingest", {"docs/a": "", "docs/b": " \n"})
+    with pytest.raises(StepError, match=r"all 2 were dropped: .*no document has text \(docs\)"):
+        workspace.run("clean")

@@ -79,6 +79,19 @@ def test_a_missing_text_column_is_an_error_that_names_the_others(workspace):
     assert workspace.texts("ingest") == {"docs/a.jsonl#1": "x"}
 
 
+def test_a_text_column_without_text_is_an_error_that_names_the_others(workspace):
+    workspace.file("docs/a.jsonl", json.dumps({"raw": "x", "n": 1}))
+    workspace.set(ingest={"text_column": "n"})
+    with pytest.raises(StepError, match=r"column 'n' .*found one that holds no text in any row;.*hold text: raw;"):
+        workspace.run("discover", "ingest")
+
+
+def test_a_table_without_rows_is_said(workspace):
+    workspace.file("docs/a.jsonl", "")
+    with pytest.raises(StepError, match=r"found none that can be read: no_rows 1; the first is docs/a\.jsonl"):
+        workspace.run("discover", "ingest")
+
+
 @pytest.mark.parametrize("warm", [False, True])
 @pytest.mark.parametrize("change", ["other text", "gone"])
 def test_a_source_that_changed_since_discover_is_refused(workspace, warm, change):

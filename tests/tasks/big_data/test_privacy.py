@@ -47,6 +47,7 @@ def test_what_surely_is_one_is_replaced_by_its_kind(text, expected):
         "version 3.11.7.2 and section 8.2.4.44",
         "requests==12.31.10.12",
         "1.2.3.4 is a version",
+        "17.4.1.6. Developer Options; nicht von Nummer 7.1.11.1 erfasst, Nr. 10.2.3.1",
         "listen on 127.0.0.1 and 0.0.0.0 and ::1, not 300.1.2.3 or 01.22.33.44",
         "192.0.2.17, 198.51.100.4, 203.0.113.9, 2001:db8::8:800:200c:417a",
         "255.255.255.0 masks 10.0.0.0/8",

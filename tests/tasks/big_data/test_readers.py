@@ -112,12 +112,22 @@ def test_json_that_is_too_deep_or_too_long_a_number_is_broken():
 def test_a_missing_text_column_names_the_columns_that_hold_text():
     with pytest.raises(NoTextColumnError) as error:
         read(lines({"raw": "x", "id": 1}, b"broken", {"norm": "y"}), ".jsonl")
-    assert error.value.columns == ["raw", "norm"]
+    assert (error.value.columns, error.value.exists) == (["raw", "norm"], False)
     assert [row.text for row in read(lines({"raw": "x"}, {"raw": "y"}), ".jsonl", text_column="raw")] == ["x", "y"]
+
+
+@pytest.mark.parametrize("value", [3, None, ["a", "b"], {"de": "x"}])
+def test_a_text_column_that_is_no_text_names_the_columns_that_are(value):
+    with pytest.raises(NoTextColumnError) as error:
+        read(lines({"text": value, "raw": "x"}, {"text": value, "raw": "y"}, {"other": 1}), ".jsonl")
+    assert (error.value.columns, error.value.exists) == (["raw"], True)
 
 
 def test_a_file_without_rows_is_said():
     assert read(b"\n\n", ".jsonl") == [Row(None, "", "", "no_rows")]
+    assert read(parquet(pl.DataFrame({"text": []}, schema={"text": pl.String})), ".parquet") == [
+        Row(None, "", "", "no_rows")
+    ]
 
 
 def parquet(frame: pl.DataFrame) -> bytes:
@@ -143,7 +153,7 @@ def test_any_string_column_will_do():
 def test_parquet_without_the_text_column_names_its_string_columns():
     with pytest.raises(NoTextColumnError) as error:
         read(parquet(pl.DataFrame({"text": [1], "body": ["one"]})), ".parquet")
-    assert error.value.columns == ["body"]
+    assert (error.value.columns, error.value.exists) == (["body"], True)
 
 
 @pytest.mark.parametrize("data", [b"", b"PAR1", b"no parquet at all"])

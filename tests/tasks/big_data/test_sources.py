@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks.big_data import sources
-from tasks.big_data.sources import Digests, group_of, kind_of, place_of, root_of, suffix_of
-from tasks.report import StepError
+from tasks.big_data import places, sources
+from tasks.big_data.places import DiskPlace
+from tasks.big_data.sources import Digests, group_of, kind_of, suffix_of
 from tasks.sealed import read_sealed
 
 LONG_AGO = 1_000_000_000_000_000_000  # nanoseconds since 1970
@@ -54,18 +54,6 @@ def test_group_is_the_folder_right_below_the_source(uri, source, group):
     assert group_of(uri, source) == group
 
 
-def test_relative_places_start_at_the_source_root(workspace, tmp_path):
-    settings = workspace.settings(source_root=tmp_path / "elsewhere")
-    assert place_of("docs/a.txt", settings) == tmp_path / "elsewhere/docs/a.txt"
-    assert place_of("/data/a.txt", settings) == Path("/data/a.txt")
-    assert place_of("python:stdlib/os.py", settings) == Path(os.__file__)
-
-
-def test_a_url_that_is_not_read_is_refused(workspace):
-    with pytest.raises(StepError, match=r"expected a local folder.*found 's3://bucket/key'"):
-        root_of("s3://bucket/key", workspace.settings())
-
-
 def aged(path: Path) -> Path:
     """A file that was last changed long ago, as far as its modification time says."""
     os.utime(path, ns=(LONG_AGO, LONG_AGO))
@@ -77,33 +65,33 @@ def test_an_unchanged_file_is_read_once(workspace, monkeypatch):
     monkeypatch.setattr(sources, "_RACY_NANOSECONDS", -1)
     path = workspace.file("docs/a.txt", "one")
     digests = Digests(workspace.settings())
-    first = digests.of(path)
+    first = digests.of(DiskPlace(path))
     digests.save()
 
-    monkeypatch.setattr(sources, "sha256_of", lambda _: pytest.fail("read again"))
-    assert Digests(workspace.settings()).of(path) == first
+    monkeypatch.setattr(places, "sha256_of", lambda _: pytest.fail("read again"))
+    assert Digests(workspace.settings()).of(DiskPlace(path)) == first
 
 
 def test_a_touched_file_has_the_same_digest(workspace):
     path = workspace.file("docs/a.txt", "one")
     digests = Digests(workspace.settings())
-    first = digests.of(path)
-    assert digests.of(aged(path)) == first
+    first = digests.of(DiskPlace(path))
+    assert digests.of(DiskPlace(aged(path))) == first
 
 
 def test_a_changed_file_with_its_old_size_and_time_has_another_digest(workspace, monkeypatch):
     monkeypatch.setattr(sources, "_RACY_NANOSECONDS", -1)
     path = aged(workspace.file("docs/a.txt", "one"))
     digests = Digests(workspace.settings())
-    first = digests.of(path)
+    first = digests.of(DiskPlace(path))
     path.write_text("two")
-    assert digests.of(aged(path)) != first
+    assert digests.of(DiskPlace(aged(path))) != first
 
 
 def test_a_young_file_is_not_remembered(workspace):
     path = workspace.file("docs/a.txt", "one")
     digests = Digests(workspace.settings())
-    digests.of(path)
+    digests.of(DiskPlace(path))
     digests.save()
     assert read_sealed(workspace.settings().cache / "sources/digests.json") == b"{}"
 
@@ -111,5 +99,5 @@ def test_a_young_file_is_not_remembered(workspace):
 def test_a_broken_memory_is_said_and_not_believed(workspace, caplog):
     path = workspace.file("docs/a.txt", "one")
     workspace.file(".abcd/cache/sources/digests.json", "{broken")
-    assert Digests(workspace.settings()).of(path)[1] == 3
+    assert Digests(workspace.settings()).of(DiskPlace(path))[1] == 3
     assert "was damaged" in caplog.text

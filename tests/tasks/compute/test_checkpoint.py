@@ -1,11 +1,13 @@
 """Checkpoints are complete or absent, and say when their bytes are not those that were written."""
 
+import hashlib
 import logging
 from pathlib import Path
 
 import pytest
 import torch
 
+from infra.storage import Store, open_store
 from tasks.compute import checkpoint
 
 STATE = {
@@ -14,6 +16,12 @@ STATE = {
     "curve": [{"loss": 0.1 + 0.2, "load": [[1, 2]]}],
     "nothing": None,
 }
+
+
+@pytest.fixture(params=["folder", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """Where checkpoints may be."""
+    return open_store(str(tmp_path / "store") if request.param == "folder" else request.getfixturevalue("s3_url"))
 
 
 def same(left, right) -> bool:
@@ -26,60 +34,62 @@ def same(left, right) -> bool:
     return left == right and type(left) is type(right)
 
 
-def test_state_comes_back_as_it_was(tmp_path: Path):
-    checkpoint.save(tmp_path, 12, STATE)
-    step, state = checkpoint.load_newest(tmp_path)
+def test_state_comes_back_as_it_was(store: Store):
+    checkpoint.save(store, "run", 12, STATE)
+    step, state = checkpoint.load_newest(store, "run")
     assert step == 12
     assert same(state, STATE)
 
 
-def test_views_of_one_buffer_are_saved(tmp_path: Path):
+def test_views_of_one_buffer_are_saved(store: Store):
     buffer = torch.arange(4.0)
-    checkpoint.save(tmp_path, 1, {"left": buffer[:2], "right": buffer[2:], "both": buffer})
-    _, state = checkpoint.load_newest(tmp_path)
+    checkpoint.save(store, "run", 1, {"left": buffer[:2], "right": buffer[2:], "both": buffer})
+    _, state = checkpoint.load_newest(store, "run")
     assert same(state, {"left": torch.tensor([0.0, 1.0]), "right": torch.tensor([2.0, 3.0]), "both": buffer})
 
 
-def test_the_last_two_are_kept(tmp_path: Path):
-    for step in (1, 2, 10):
-        checkpoint.save(tmp_path, step, STATE)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000000002", "step-000000010"]
+def test_the_last_two_are_kept(store: Store):
+    names = [checkpoint.save(store, "run", step, STATE) for step in (1, 2, 10)]
+    assert [f"run/{name}" for name in store.names("run")] == names[1:]
 
 
-def test_without_checkpoints_there_is_nothing_to_load(tmp_path: Path):
-    assert checkpoint.load_newest(tmp_path / "none") is None
+def test_runs_do_not_see_each_other(store: Store):
+    checkpoint.save(store, "other", 5, STATE)
+    assert checkpoint.load_newest(store, "run") is None
 
 
-@pytest.mark.parametrize("name", ["state.safetensors", "state.json"])
 @pytest.mark.parametrize("damage", ["flip", "tear", "lose"])
-def test_a_damaged_newest_falls_back_with_a_warning(tmp_path: Path, caplog, name: str, damage: str):
-    checkpoint.save(tmp_path, 5, STATE)
-    file = checkpoint.save(tmp_path, 6, STATE) / name
-    content = bytearray(file.read_bytes())
+def test_a_damaged_newest_falls_back(store: Store, tmp_path: Path, caplog, damage: str):
+    checkpoint.save(store, "run", 5, STATE)
+    name = checkpoint.save(store, "run", 6, STATE)
+    content = bytearray(store.read(name))
     if damage == "flip":
         content[-3] ^= 1
-        file.write_bytes(content)
     elif damage == "tear":
-        file.write_bytes(content[: len(content) // 2])
+        content = content[: len(content) // 2]
+    if damage == "lose":
+        store.remove(name)
     else:
-        file.unlink()
+        changed = tmp_path / "changed"
+        changed.write_bytes(content)
+        store.put(name, changed, sha256=hashlib.sha256(content).hexdigest())
     with caplog.at_level(logging.WARNING):
-        step, state = checkpoint.load_newest(tmp_path)
+        step, state = checkpoint.load_newest(store, "run")
     assert step == 5
     assert same(state, STATE)
-    assert "step-000000006" in caplog.text
+    assert ("step-000000006" in caplog.text) == (damage != "lose")
 
 
-def test_what_a_killed_writer_left_is_no_checkpoint_and_goes(tmp_path: Path):
-    (tmp_path / ".step-000000009.123").mkdir(parents=True)
-    assert checkpoint.load_newest(tmp_path) is None
-    checkpoint.save(tmp_path, 10, STATE)
-    assert [path.name for path in tmp_path.iterdir()] == ["step-000000010"]
+def test_what_a_killed_writer_left_is_no_checkpoint(tmp_path: Path):
+    store = open_store(str(tmp_path))
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "step-000000009.safetensors.part").touch()
+    assert checkpoint.load_newest(store, "run") is None
 
 
-def test_what_is_neither_tensor_nor_json_is_refused(tmp_path: Path):
+def test_what_is_neither_tensor_nor_json_is_refused(store: Store):
     with pytest.raises(TypeError, match=r"/weights/x.*set"):
-        checkpoint.save(tmp_path, 1, {"weights": {"x": {1, 2}}})
+        checkpoint.save(store, "run", 1, {"weights": {"x": {1, 2}}})
 
 
 def test_random_numbers_continue():

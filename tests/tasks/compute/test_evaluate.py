@@ -80,3 +80,13 @@ def test_tokens_of_other_documents_are_refused(workspace):
     np.save(workspace.artifacts / "pack" / "held_out.npy", np.zeros(5, np.uint16))
     with pytest.raises(StepError, match=r"expected one text and its tokens for each of 8"):
         evaluate.read_held_out(workspace.artifacts / "pack")
+
+
+def test_samples_begin_as_held_out_documents_do():
+    texts = [
+        b"PH639 REPLACE AUTO GREASER",
+        "---\nTitle: Verordnung über die Prüfung\n".encode(),
+        "übrig".encode(),
+        b"never looked at",
+    ]
+    assert evaluate.beginnings(texts) == ("PH639 REPLACE ", "Title: Verordnung ", "übrig")

@@ -1,10 +1,12 @@
 """The optimizer steps, in this process and without Ray."""
 
+import errno
 import math
 
 import pytest
 import torch
 
+from infra.storage import open_store
 from tasks.compute import checkpoint
 from tasks.compute.loop import Checkpoints, Place, Run, train
 from tasks.compute.meter import Meter
@@ -23,7 +25,7 @@ def watch_nothing(_run: Run, _meter: Meter) -> None:
 
 def test_the_loss_falls_and_each_step_leaves_a_line(workspace, tmp_path):
     run = open_run(workspace.artifacts, Place())
-    train(run, Checkpoints(tmp_path / "c", 1000), watch_nothing)
+    train(run, Checkpoints(open_store(str(tmp_path)), "c", 1000), watch_nothing)
     assert [line["step"] for line in run.curve] == list(range(1, 21))
     assert run.curve[-1]["tokens"] == 64 * 20
     assert run.curve[0]["loss"] == pytest.approx(math.log(300), abs=0.2)
@@ -33,7 +35,7 @@ def test_the_loss_falls_and_each_step_leaves_a_line(workspace, tmp_path):
 
 def test_expert_loads_are_shares_of_a_layer(workspace, tmp_path):
     run = open_run(workspace.artifacts, Place())
-    train(run, Checkpoints(tmp_path / "c", 1000), watch_nothing)
+    train(run, Checkpoints(open_store(str(tmp_path)), "c", 1000), watch_nothing)
     [shares] = run.curve[-1]["expert_load"]
     assert len(shares) == 4
     assert sum(shares) == pytest.approx(1, abs=1e-5)
@@ -50,13 +52,13 @@ def test_the_mean_loss_does_not_depend_on_micro_shards(workspace, one_thread):
 
 def test_a_run_that_stopped_ends_with_the_same_bits(workspace, tmp_path):
     straight = open_run(workspace.artifacts, Place())
-    train(straight, Checkpoints(tmp_path / "straight", 1000), watch_nothing)
+    train(straight, Checkpoints(open_store(str(tmp_path)), "straight", 1000), watch_nothing)
 
     def interrupt(run: Run, _meter: Meter) -> None:
         if run.step == 13:
             raise InterruptedError
 
-    places = Checkpoints(tmp_path / "stopped", 5)
+    places = Checkpoints(open_store(str(tmp_path)), "stopped", 5)
     with pytest.raises(InterruptedError):
         train(open_run(workspace.artifacts, Place()), places, interrupt)
     seen = []
@@ -70,8 +72,10 @@ def test_a_run_that_stopped_ends_with_the_same_bits(workspace, tmp_path):
 def test_time_before_a_stop_is_counted(workspace, tmp_path):
     run = open_run(workspace.artifacts, Place())
     meter = Meter(device="cpu", flops_per_token=1, before={"wall_seconds": 100.0, "cpu_seconds": 50.0})
-    checkpoint.save(tmp_path, 19, {**run.state(meter), "curve": [{"loss": 1.0}] * 19})
-    ended = train(open_run(workspace.artifacts, Place()), Checkpoints(tmp_path, 1000), watch_nothing)
+    checkpoint.save(open_store(str(tmp_path)), "run", 19, {**run.state(meter), "curve": [{"loss": 1.0}] * 19})
+    ended = train(
+        open_run(workspace.artifacts, Place()), Checkpoints(open_store(str(tmp_path)), "run", 1000), watch_nothing
+    )
     assert ended.spent()["wall_seconds"] > 100
     assert ended.spent()["cpu_seconds"] > 50
 
@@ -82,3 +86,15 @@ def test_a_loss_that_is_no_number_ends_the_run_with_advice(workspace):
         run.model.lm_head.weight[0, 0] = torch.nan
     with pytest.raises(StepError, match=r"step 1 .*diverged.*train.learning_rate"):
         run.advance()
+
+
+def test_a_full_disk_costs_a_checkpoint_and_not_the_run(workspace, tmp_path, monkeypatch, caplog):
+    def full(*_arguments, **_options):
+        raise OSError(errno.ENOSPC, "No space left on device", "state.safetensors")
+
+    whole, full_run = (open_run(workspace.artifacts, Place()) for _ in range(2))
+    train(whole, Checkpoints(open_store(str(tmp_path)), "c", 1000), watch_nothing)
+    monkeypatch.setattr(checkpoint, "save", full)
+    train(full_run, Checkpoints(open_store(str(tmp_path)), "c", 5), watch_nothing)
+    assert same_weights(whole, full_run)
+    assert "no checkpoint after step 5" in caplog.text

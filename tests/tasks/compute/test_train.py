@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ import numpy as np
 import psutil
 import pytest
 
+from infra.storage import open_store
 from tasks.compute import cluster, train
 from tasks.compute.job import CURVES_FILE, WEIGHTS_FILE, Job
 from tasks.compute.loop import Checkpoints, Place, Run
@@ -39,9 +41,10 @@ def ray_folders(process: psutil.Process) -> set[str]:
 class Watcher(threading.Thread):
     """Looks at this process's descendants now and then, and kills a worker once there is a checkpoint."""
 
-    def __init__(self, *, kill_when: Path) -> None:
+    def __init__(self, *, kill_when: Path, by: signal.Signals = signal.SIGKILL) -> None:
         super().__init__(daemon=True)
         self.kill_when = kill_when
+        self.by = by
         self.killed: int | None = None
         self.listeners: set[str] = set()
         self.workers: set[int] = set()
@@ -64,7 +67,7 @@ class Watcher(threading.Thread):
                     self.workers.add(process.pid)
                     if kill and not self.killed:
                         self.killed = process.pid
-                        process.kill()
+                        process.send_signal(self.by)
                 connections = process.net_connections(kind="inet")
                 self.listeners |= {each.laddr.ip for each in connections if each.status == psutil.CONN_LISTEN}
 
@@ -82,15 +85,15 @@ def expect(workspace, tmp_path: Path) -> Path:
     out = tmp_path / "expected"
     out.mkdir()
     run = open_run(workspace.artifacts, Place())
-    train_here(run, Checkpoints(tmp_path / "none", 10_000), lambda _run, _meter: None)
+    train_here(run, Checkpoints(open_store(str(tmp_path / "none")), "run", 10_000), lambda _run, _meter: None)
     write_outputs(run, out)
     return out
 
 
 def job_of(workspace, out: Path, checkpoints: Path) -> Job:
     return Job(
-        artifacts=str(workspace.artifacts), out=str(out), checkpoints=str(checkpoints), checkpoint_steps=5,
-        progress=str(out / "progress.json"), device="cpu",
+        artifacts=str(workspace.artifacts), out=str(out), checkpoints=str(checkpoints), name="run",
+        checkpoint_steps=5, stall_seconds=100, progress=str(out / "progress.json"), device="cpu",
     )  # fmt: skip
 
 
@@ -100,15 +103,16 @@ def same_files(left: Path, right: Path) -> None:
 
 
 @pytest.mark.thread
-def test_a_killed_worker_changes_nothing(workspace, tmp_path, capfd):
-    """Two workers, one killed in the middle; the outputs are those of one process that nobody disturbed."""
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_worker_that_dies_or_hangs_changes_nothing(workspace, tmp_path, capfd, end):
+    """Two workers, one ended or stopped in the middle; the outputs are those of one process that nobody disturbed."""
     workspace = workspace.set_training(tokens=64 * 240)
     expected = expect(workspace, tmp_path)
     home = rays_home()
-    out, settings = tmp_path / "out", workspace.settings(workers=2, checkpoint_steps=20)
+    out, settings = tmp_path / "out", workspace.settings(workers=2, checkpoint_steps=20, stall_seconds=15)
     out.mkdir()
     environment = set(os.environ)
-    with Watcher(kill_when=settings.runs / "checkpoints") as watcher:
+    with Watcher(kill_when=settings.runs / "checkpoints", by=end) as watcher:
         report = train.run(workspace.params, settings, out)
     assert watcher.killed
     assert len(watcher.workers) >= 4
@@ -133,7 +137,7 @@ def test_a_killed_worker_changes_nothing(workspace, tmp_path, capfd):
     assert 0 < record["share_of_matmul_peak"] < 1
 
     # Nothing is left.
-    assert not list((settings.runs / "checkpoints").iterdir())
+    assert not list((settings.runs / "checkpoints").rglob("*.safetensors"))
     assert not list((settings.runs / "progress").iterdir())
     assert all_gone((child.pid for child in psutil.Process().children(recursive=True)), 5.0)
     assert len(watcher.folders) == 1
@@ -143,26 +147,27 @@ def test_a_killed_worker_changes_nothing(workspace, tmp_path, capfd):
 
 
 @pytest.mark.thread
-def test_one_and_two_workers_give_the_same_bytes(workspace, tmp_path):
-    """One Ray for three trainings: by one worker, by two, and by two of which one dies once too often."""
-    settings = workspace.settings(workers=2, checkpoint_steps=5)
+def test_one_two_and_four_workers_give_the_same_bytes(workspace, tmp_path):
+    """One Ray for four trainings: by one worker, two, four, and by four of which one dies once too often."""
+    settings = workspace.settings(workers=4, checkpoint_steps=5)
     outs = {}
     with cluster.start(settings, micro_shards=4) as ray:
         # Here, because Ray reads whether it wants a token when it is imported.
         from tasks.compute import supervisor, worker
 
-        assert (ray.workers, ray.device) == (2, "cpu")
-        for workers in (1, 2):
+        assert (ray.workers, ray.device) == (4, "cpu")
+        for workers in (1, 2, 4):
             outs[workers] = tmp_path / f"out{workers}"
             outs[workers].mkdir()
             job = job_of(workspace, outs[workers], tmp_path / f"checkpoints{workers}")
             found = supervisor.run(replace(ray, workers=workers), worker.work, asdict(job))
             assert found["measured"]["workers"] == workers
         same_files(outs[1], outs[2])
+        same_files(outs[1], outs[4])
         same_files(outs[1], expect(workspace, tmp_path))
         doomed = workspace.set_training(tokens=64 * 2000)
-        job = job_of(doomed, tmp_path / "none", tmp_path / "doomed" / "key")
-        gives_up = pytest.raises(StepError, match=r"workers: 2.* failed 1 time.*died.*start the step again")
+        job = job_of(doomed, tmp_path / "none", tmp_path / "doomed")
+        gives_up = pytest.raises(StepError, match=r"workers: 4.* failed 1 time.*died.*start the step again")
         with Watcher(kill_when=tmp_path / "doomed") as watcher, gives_up:
             supervisor.run(ray, worker.work, asdict(job), max_failures=0)
         assert watcher.killed

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tasks.distribution.bootstrap import paired_interval
+from tasks.distribution.bootstrap import degrees_of_freedom, expanded_tail, paired_interval
 
 
 def interval(candidate, champion, size, groups, **changed):
@@ -21,11 +21,43 @@ def test_two_groups_by_hand():
     """Group a: 10 + 10 bytes, 4 bits better; group b: 20 bytes, 2 bits worse.
 
     All: (-4 + 2) / 40 = -0.05. Draws of two groups: aa -8/40 = -0.2 (a quarter), ab -0.05 (a half), bb 4/40 = 0.1
-    (a quarter). The central 95 % reach from aa to bb, the central 40 % stay with ab.
+    (a quarter). Two groups of one size leave one degree of freedom, for which t is tan(pi (p - 1/2)): the interval of
+    20 % leaves out Phi(-sqrt(2) tan(pi / 10)) = Phi(-0.4595) = 0.323 at each end and stays with ab, that of 40 % leaves
+    out Phi(-sqrt(2) tan(pi / 5)) = Phi(-1.0275) = 0.152 and reaches from aa to bb.
     """
     arguments = [19, 17, 42], [20, 20, 40], [10, 10, 20], ["a", "a", "b"]
     assert interval(*arguments) == (-0.05, -0.2, 0.1)
-    assert interval(*arguments, confidence=0.4) == (-0.05, -0.05, -0.05)
+    assert interval(*arguments, confidence=0.4) == (-0.05, -0.2, 0.1)
+    assert interval(*arguments, confidence=0.2) == (-0.05, -0.05, -0.05)
+    assert expanded_tail(0.4, 1) == pytest.approx(0.3229, abs=1e-4)
+    assert expanded_tail(0.3, 1) == pytest.approx(0.1521, abs=1e-4)
+
+
+def test_degrees_of_freedom_by_hand():
+    """Equal groups: G - 1. Shares 1/2, 1/4, 1/4: squares 1/4, 1/16, 1/16, by 1 - h: 1/2, 1/12, 1/12.
+
+    3/8 + (2/3)^2 - (1/4 + 1/144 + 1/144) = 3/8 + 4/9 - 19/72 = 40/72, so 1.8.
+    """
+    for count in (2, 3, 28):
+        assert degrees_of_freedom(np.full(count, 7.0)) == pytest.approx(count - 1)
+    assert degrees_of_freedom(np.array([2.0, 1.0, 1.0])) == pytest.approx(1.8)
+
+
+def test_one_large_group_among_small_ones_is_little_evidence():
+    assert degrees_of_freedom(np.array([1000.0, *[1.0] * 99])) < 2
+    assert degrees_of_freedom(np.array([5.0])) == degrees_of_freedom(np.array([5.0, 0.0])) == 0
+
+
+def test_many_groups_leave_the_percentile_interval():
+    """2.5 % at each end when groups are many; further out the fewer they are; nothing when there is one."""
+    tails = [expanded_tail(0.025, freedom) for freedom in (0, 1, 4, 27, 1e6)]
+    assert tails == sorted(tails)
+    assert tails[0] == 0
+    assert tails[-1] == pytest.approx(0.025, abs=1e-5)
+
+
+def test_one_document_has_no_width():
+    assert interval([5], [4], [10], ["a"]) == (0.1, 0.1, 0.1)
 
 
 def test_bits_are_per_byte_of_all_documents_not_a_mean_of_means():

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from infra.outputs import outputs_of
 from infra.settings import Settings
 from infra.storage import LocalStore
 from infra.workspace import prepare
-from tasks.distribution.dvc_remote import missing_in, outputs_of, push_data
+from tasks.distribution.dvc_remote import missing_in, push_data
 from tasks.report import StepError
 
 ROOT = Path(__file__).parents[3]

@@ -1,6 +1,7 @@
 """Publishing: one release however often and wherever it was interrupted; its record; the champion's alias."""
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -13,7 +14,8 @@ from infra.settings import Settings
 from infra.storage import LocalStore, content_of
 from tasks.distribution import publish as publishing
 from tasks.distribution.catalogue import list_releases, show_release
-from tasks.distribution.publish import promote, publish
+from tasks.distribution.promotion import promote, rollback
+from tasks.distribution.publish import publish
 from tasks.distribution.pull import pull
 from tasks.distribution.verdict import Candidate, Champion, judge_first
 from tasks.distribution.verify import verify
@@ -185,9 +187,9 @@ def test_what_the_gate_does_not_promote_is_stored(workspace, decision):
     published = publish(workspace.settings)
     assert (published.version, published.decision, published.is_champion) == (2, decision, False)
     assert workspace.aliases() == {"candidate": 2, "champion": 1}
-    assert promote(workspace.settings, f"{NAME}@candidate") == f"{NAME}@v2"
+    assert promote(workspace.settings, f"{NAME}@candidate").ref == f"{NAME}@v2"
     assert workspace.aliases() == {"candidate": 2, "champion": 2}
-    assert promote(workspace.settings, f"{NAME}@v1") == f"{NAME}@v1"
+    assert promote(workspace.settings, f"{NAME}@v1").ref == f"{NAME}@v1"
     assert workspace.aliases() == {"candidate": 2, "champion": 1}
 
 
@@ -215,6 +217,73 @@ def test_an_old_run_published_again_moves_no_alias_back(workspace):
     published = publish(workspace.settings)
     assert (published.version, published.is_new, published.is_champion) == (1, False, False)
     assert workspace.aliases() == {"candidate": 2, "champion": 2}
+
+
+def test_what_was_rolled_back_is_not_promoted_again_by_itself(workspace):
+    """v2 beats v1 and is taken back; the next night nothing changed, and the gate compares v2 with v1 again."""
+    publish(workspace.settings)
+    workspace.make("two", against=workspace.pin_champion())
+    assert publish(workspace.settings).is_champion
+    rollback(workspace.settings, NAME)
+    workspace.judge("promote", against=workspace.pin_champion())
+    workspace.lock()
+    again = publish(workspace.settings)
+    assert (again.version, again.is_new, again.is_champion) == (2, False, False)
+    assert re.fullmatch(
+        rf"v2 was the champion until .*, then rolled back to v1; only a person .*: abcd promote {NAME}@v2", again.note
+    )
+    assert workspace.aliases() == {"candidate": 2, "champion": 1}
+    workspace.make("three", against=workspace.pin_champion())
+    assert publish(workspace.settings).is_champion
+    assert workspace.aliases() == {"candidate": 3, "champion": 3}
+
+
+def test_a_person_promotes_what_was_rolled_back(workspace):
+    publish(workspace.settings)
+    workspace.make("two", against=workspace.pin_champion())
+    publish(workspace.settings)
+    rollback(workspace.settings, NAME)
+    promote(workspace.settings, f"{NAME}@v2")
+    workspace.judge("promote", against=workspace.pin_champion())
+    workspace.lock()
+    published = publish(workspace.settings)
+    assert (published.is_champion, published.note) == (True, "")
+
+
+def test_of_two_publishers_at_once_the_slower_is_stored_and_explained(workspace, tmp_path, monkeypatch):
+    """Both were judged against v1; the other promotes between our entry and our move of the alias."""
+    publish(workspace.settings)
+    pinned = workspace.pin_champion()
+    other = Workspace(tmp_path / "other")
+    shared = {"registry": workspace.settings.registry, "keys": workspace.settings.keys}
+    other.settings = Settings(workspace=other.root, **shared)
+    other.make("theirs", against=pinned)
+    workspace.make("ours", against=pinned)
+    real = publishing.promote_as_judged
+
+    def overtaken(*arguments):
+        monkeypatch.setattr(publishing, "promote_as_judged", real)
+        assert publish(other.settings).is_champion
+        return real(*arguments)
+
+    monkeypatch.setattr(publishing, "promote_as_judged", overtaken)
+    ours = publish(workspace.settings)
+    assert (ours.version, ours.is_new, ours.is_champion, ours.decision) == (2, True, False, "promote")
+    assert "points to v3, expected v1" in ours.note
+    assert workspace.aliases() == {"candidate": 3, "champion": 3}
+    shown = show_release(workspace.settings, f"{NAME}@v2")
+    assert "judged it against v1, but v3 had become the champion meanwhile" in shown["standing"]
+    assert shown["reasons"] == list(ours.reasons)
+    assert verify(workspace.settings).problems == ()
+
+
+def test_a_refused_release_is_explained(workspace):
+    publish(workspace.settings)
+    workspace.make("two", decision="refuse", against=workspace.pin_champion())
+    publish(workspace.settings)
+    shown = show_release(workspace.settings, f"{NAME}@v2")
+    assert shown["standing"].startswith("never champion: the gate refused it; ")
+    assert shown["reasons"] == shown["record"]["verdict"]["reasons"] != []
 
 
 @pytest.mark.parametrize("missing", ["artifacts/export/report.json", "artifacts/gate/report.json", "dvc.lock"])

@@ -15,6 +15,7 @@ from infra.settings import Settings
 from infra.signed_log import Alias, Entry, Key, canonical, read_log
 from infra.storage import LocalStore
 from tasks.distribution import registry as writing
+from tasks.distribution.catalogue import list_releases, show_release
 from tasks.distribution.pull import pull
 from tasks.distribution.verify import verify
 
@@ -198,6 +199,50 @@ def test_a_changed_blob_is_refused_by_name(settings, publisher, tmp_path):
                 assert not list(tmp_path.glob("*to*"))
             blob.write_bytes(data)
     assert verify(settings).problems == ()
+
+
+def refusals(settings, to):
+    """What each reader of the second release says; None where it read nothing that is wrong."""
+    said = {}
+    for reader, read in {
+        "log": lambda: Registry.of(settings).log(NAME),
+        "list": lambda: list_releases(settings),
+        "show": lambda: show_release(settings, f"{NAME}@v2"),
+        "pull": lambda: pull(settings, f"{NAME}@v2", to),
+        "verify": lambda: verify(settings).problems,
+    }.items():
+        try:
+            problems = read()
+            said[reader] = "; ".join(problems) if reader == "verify" and problems else None
+        except RegistryError as error:
+            said[reader] = str(error)
+        shutil.rmtree(to, ignore_errors=True)
+    return said
+
+
+def test_one_byte_in_every_file_of_the_registry_is_refused_by_name_by_whoever_reads_it(settings, publisher, tmp_path):
+    publisher.release("one")
+    second, _ = publisher.release("two")
+    root = root_of(settings)
+    store = Registry.of(settings).store
+    entries = {name for name in (file.name for file in store.files()) if name.startswith("models/")}
+    blobs = {name for name in (file.name for file in store.files()) if name.startswith("blobs/")}
+    assert (len(entries), len(blobs)) == (5, 7)  # config.json is the same in both releases
+    assert {file.name for file in store.files()} - entries - blobs == {"probe"}  # nothing reads what it says
+    assert refusals(settings, tmp_path / "to") == dict.fromkeys(("log", "list", "show", "pull", "verify"))
+    readers = {file.blob: {"pull"} for file in second.files.values()} | {second.record.blob: {"show"}}
+    for name in sorted(entries | blobs):
+        data = (root / name).read_bytes()
+        for position in {0, len(data) // 2, len(data) - 1}:
+            flip(root / name, position)
+            said = refusals(settings, tmp_path / "to")
+            expected = (
+                {"log", "list", "show", "pull", "verify"} if name in entries else {"verify", *readers.get(name, ())}
+            )
+            assert {reader for reader, words in said.items() if words} == expected, (name, position, said)
+            assert all(name in words for words in said.values() if words), (name, position, said)
+            (root / name).write_bytes(data)
+    assert refusals(settings, tmp_path / "to") == dict.fromkeys(("log", "list", "show", "pull", "verify"))
 
 
 def test_a_blob_that_no_release_names_must_be_what_its_name_says(settings, publisher):
@@ -405,48 +450,72 @@ PUBLISH = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from conftest import Publisher
+from conftest import NAME, Publisher
+from infra.releases import Registry
 from infra.settings import Settings
-workspace, state = map(Path, sys.argv[2:4])
-publisher = Publisher(Settings(workspace=workspace, state=state, registry="registry", keys="keys"))
-for text in sys.argv[4:]:
-    print(publisher.release(text)[0].version)
+from tasks.distribution.registry import advance_alias, signing_key
+workspace, state, registry = Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4]
+settings = Settings(workspace=workspace, state=state, registry=registry, keys="keys")
+publisher, opened, key = Publisher(settings), Registry.of(settings), signing_key(settings.keys)
+for text in sys.argv[5:]:
+    version = publisher.release(text)[0].version
+    advance_alias(opened, key, NAME, "champion", version)
+    print(version)
 """
 
 
-def race(workspace, texts_of):
+def race(settings, texts_of):
     """Processes that publish at the same time; the versions that each was told."""
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", PUBLISH, Path(__file__).parent, workspace, f"state-{n}", *texts],
+            [
+                sys.executable,
+                "-c",
+                PUBLISH,
+                Path(__file__).parent,
+                settings.workspace,
+                f"state-{n}",
+                settings.registry,
+                *texts,
+            ],
+            cwd=Path(__file__).parents[3],
             stdout=subprocess.PIPE,
             text=True,
         )
         for n, texts in enumerate(texts_of)
     ]
-    outputs = [process.communicate(timeout=120)[0] for process in processes]
+    outputs = [process.communicate(timeout=240)[0] for process in processes]
     assert [process.returncode for process in processes] == [0] * len(texts_of)
     return [[int(version) for version in output.split()] for output in outputs]
 
 
-def racing_settings(workspace):
-    return Settings(workspace=workspace, registry="registry", keys="keys")
+@pytest.fixture(params=["folder", "s3"])
+def shared(request, tmp_path):
+    """Settings of a registry that many processes publish to, in a folder and in a bucket."""
+    registry = "registry" if request.param == "folder" else request.getfixturevalue("s3_url")
+    return Settings(workspace=tmp_path, registry=registry, keys="keys")
 
 
-def test_processes_that_publish_at_once_get_contiguous_versions(tmp_path, monkeypatch):
-    """Four processes with three releases each; not even the first key is made twice."""
-    told = race(tmp_path, [[f"{n}-{k}" for k in range(3)] for n in range(4)])
-    assert sorted(itertools.chain(*told)) == list(range(1, 13))
+@pytest.mark.thread
+def test_eight_processes_that_publish_five_releases_each_get_contiguous_versions(shared):
+    """Not even the first key is made twice, and no alias moves back."""
+    told = race(shared, [[f"{n}-{k}" for k in range(5)] for n in range(8)])
+    assert sorted(itertools.chain(*told)) == list(range(1, 41))
     assert all(versions == sorted(versions) for versions in told)
-    log = Registry.of(racing_settings(tmp_path)).log(NAME)
-    assert [release.version for release in log.releases] == list(range(1, 13))
-    assert log.aliases["candidate"] == 12
-    assert verify(racing_settings(tmp_path)).problems == ()
+    log = Registry.of(shared).log(NAME)
+    assert [release.version for release in log.releases] == list(range(1, 41))
+    assert log.aliases == {"candidate": 40, "champion": 40}
+    for alias in log.aliases:
+        moves = [e.body for e in log.entries if isinstance(e.body, Alias) and e.body.alias == alias]
+        assert [move.expected for move in moves] == [None, *(move.version for move in moves[:-1])]
+        assert [move.version for move in moves] == sorted({move.version for move in moves})
+    assert verify(shared).problems == ()
 
 
 def test_processes_that_publish_the_same_make_one_release(tmp_path):
-    assert race(tmp_path, [["same"]] * 4) == [[1]] * 4
-    assert len(Registry.of(racing_settings(tmp_path)).log(NAME).releases) == 1
+    settings = Settings(workspace=tmp_path, registry="registry", keys="keys")
+    assert race(settings, [["same"]] * 4) == [[1]] * 4
+    assert len(Registry.of(settings).log(NAME).releases) == 1
 
 
 def test_what_another_process_sees_meanwhile_is_not_held_against_a_slower_reader(publisher, monkeypatch):

@@ -2,8 +2,10 @@
 
 import pytest
 
+from tasks.distribution.advice import Training
 from tasks.distribution.bootstrap import Interval
-from tasks.distribution.verdict import Candidate, Champion, judge_against, judge_first, judge_same
+from tasks.distribution.group_differences import GroupDifference
+from tasks.distribution.verdict import Candidate, Champion, Verdict, judge_against, judge_first, judge_same
 from tasks.params import Gate
 
 CHAMPION = Champion(name="novels", version=3, weights_sha256="c", held_out_sha256="h")
@@ -55,12 +57,12 @@ def test_what_weakens_the_comparison_is_said():
 )
 def test_a_first_release_beats_a_byte_3gram(bits_per_byte, documents, decision):
     mine = candidate(bits_per_byte=bits_per_byte, documents=documents)
-    verdict = judge_first(mine, PARAMS, byte_3gram=2.64, training="1,000 tokens")
+    training = Training(tokens=1000, text_tokens=500, text_bytes=1500)
+    verdict = judge_first(mine, PARAMS, byte_3gram=2.64, training=training)
     assert (verdict.decision, verdict.promote) == (decision, decision == "promote")
     assert verdict.champion is None
-    if decision == "refuse":
-        assert "1,000 tokens" in verdict.reasons[0]
-        assert "train.tokens" in verdict.reasons[0]
+    assert ("train.tokens" in verdict.reasons[0]) == (decision == "refuse")
+    assert ("cut into several" in verdict.reasons[-1]) == (documents < 50)
 
 
 def test_the_champion_itself_passes_however_few_documents_there_are():
@@ -68,3 +70,28 @@ def test_the_champion_itself_passes_however_few_documents_there_are():
     assert verdict.promote
     assert verdict.reasons == ("same weights as the champion, novels@v3",)
     assert (verdict.difference, verdict.champion_bits_per_byte) == (0, 2.0)
+
+
+def group(name, *, low, documents=9):
+    interval = (low, low + 0.1) if documents > 1 else None
+    return GroupDifference(group=name, documents=documents, size=10, difference=low + 0.02, interval=interval)
+
+
+def test_worse_groups_are_named_and_decide_nothing():
+    differences = [group("poems", low=0.01), group("prose", low=-0.01), group("notes", low=0.01, documents=3)]
+    verdict = judge_against(
+        candidate(),
+        CHAMPION,
+        PARAMS,
+        champion_bits_per_byte=2.01,
+        interval=Interval(-0.01, -0.03, 0.001),
+        same_held_out=True,
+        differences=differences,
+    )
+    assert verdict.decision == "promote"
+    assert verdict.worse_groups == (differences[0],)
+    assert verdict.reasons[1] == (
+        "worse in: poems (+0.0300, 9 documents); of the 2 groups with at least 6 documents about 0.1 would look so by "
+        "chance"
+    )
+    assert Verdict.model_validate_json(verdict.model_dump_json()) == verdict

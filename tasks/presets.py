@@ -1,0 +1,81 @@
+"""The name of a preset becomes the values of `params.yaml` that nobody gave: shapes of models, cleaning thresholds."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+TextKind = Literal["prose", "code", "notes"]
+
+# The shapes follow DeepSeek-V3's proportions. `small` and `medium` keep what vLLM's MLA kernels ask for:
+# kv_lora_rank + qk_rope_head_dim in {320, 576}, qk_rope_head_dim != qk_nope_head_dim.
+PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "nano": {
+        "blueprint": {
+            "sequence_length": 256, "width": 128, "n_layers": 4, "n_dense_layers": 1, "n_heads": 4,
+            "q_lora_rank": 96, "kv_lora_rank": 64, "qk_nope_head_dim": 32, "qk_rope_head_dim": 16, "v_head_dim": 32,
+            "dense_ffn_width": 384, "expert_ffn_width": 128, "n_experts": 16, "top_k": 2, "n_shared_experts": 1,
+            "n_groups": 1, "top_k_groups": 1, "routed_scaling_factor": 1.0, "rope_theta": 10_000.0, "norm_eps": 1e-6,
+        },
+        "tokenizer": {"vocab_size": 2048},
+        "train": {
+            "tokens": 1_024_000, "batch_tokens": 4096,
+            "micro_shards": 4, "learning_rate": 0.012, "adamw_learning_rate": 0.01,
+            "weight_decay": 0.01, "warmup_share": 0.05, "decay_share": 0.5,
+            "gradient_clip": 1.0, "balance_rate": 0.01, "seed": 1,
+        },
+    },
+    "small": {
+        "blueprint": {
+            "sequence_length": 2048, "width": 1024, "n_layers": 16, "n_dense_layers": 1, "n_heads": 16,
+            "q_lora_rank": 512, "kv_lora_rank": 256,
+            "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128,
+            "dense_ffn_width": 4096, "expert_ffn_width": 512, "n_experts": 64, "top_k": 6, "n_shared_experts": 2,
+            "n_groups": 1, "top_k_groups": 1, "routed_scaling_factor": 1.8, "rope_theta": 10_000.0, "norm_eps": 1e-6,
+        },
+        "tokenizer": {"vocab_size": 32_768},
+        "train": {
+            "tokens": 10_000_000_000, "batch_tokens": 524_288, "micro_shards": 16, "learning_rate": 0.02,
+            "adamw_learning_rate": 0.0006, "weight_decay": 0.1,
+            "warmup_share": 0.01, "decay_share": 0.4, "gradient_clip": 1.0,
+            "balance_rate": 0.001, "seed": 1,
+        },
+    },
+    "medium": {
+        "blueprint": {
+            "sequence_length": 4096, "width": 2048, "n_layers": 24, "n_dense_layers": 1, "n_heads": 16,
+            "q_lora_rank": 1024, "kv_lora_rank": 512,
+            "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128,
+            "dense_ffn_width": 8192, "expert_ffn_width": 1024, "n_experts": 64, "top_k": 6, "n_shared_experts": 2,
+            "n_groups": 1, "top_k_groups": 1, "routed_scaling_factor": 2.5, "rope_theta": 10_000.0, "norm_eps": 1e-6,
+        },
+        "tokenizer": {"vocab_size": 65_536},
+        "train": {
+            "tokens": 100_000_000_000, "batch_tokens": 2_097_152, "micro_shards": 32, "learning_rate": 0.02,
+            "adamw_learning_rate": 0.0004, "weight_decay": 0.1,
+            "warmup_share": 0.01, "decay_share": 0.4, "gradient_clip": 1.0,
+            "balance_rate": 0.001, "seed": 1,
+        },
+    },
+}  # fmt: skip
+
+
+# Reasons of each value: docs/your-text.md. A share of 1 is never exceeded: the rule says nothing of this kind of text.
+CLEAN_PRESETS: Mapping[TextKind, Mapping[str, int | float]] = {
+    "prose": {
+        "min_characters": 64, "max_characters": 10_000_000,
+        "max_line_characters": 10_000, "max_mean_line_characters": 1000,
+        "min_alphanumeric_share": 0.25, "max_duplicate_line_share": 0.5,
+        "max_bullet_line_share": 0.9, "max_ellipsis_line_share": 0.3, "max_replacement_share": 0.001,
+    },
+    "code": {
+        "min_characters": 64, "max_characters": 1_000_000,
+        "max_line_characters": 1000, "max_mean_line_characters": 100,
+        "min_alphanumeric_share": 0.25, "max_duplicate_line_share": 0.5,
+        "max_bullet_line_share": 1.0, "max_ellipsis_line_share": 1.0, "max_replacement_share": 0.001,
+    },
+    "notes": {
+        "min_characters": 8, "max_characters": 10_000_000,
+        "max_line_characters": 10_000, "max_mean_line_characters": 10_000,
+        "min_alphanumeric_share": 0.25, "max_duplicate_line_share": 1.0,
+        "max_bullet_line_share": 1.0, "max_ellipsis_line_share": 1.0, "max_replacement_share": 0.001,
+    },
+}  # fmt: skip

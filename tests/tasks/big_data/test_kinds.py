@@ -1,0 +1,118 @@
+"""A source is prose, code or notes by its own documents; a preset or a threshold that was given comes first."""
+
+import gzip
+import json
+
+import pytest
+
+from tasks.big_data import documents
+from tasks.big_data.clean import judge
+from tasks.big_data.documents import Document, Drop, Keep
+from tasks.big_data.kinds import NOTE_CHARACTERS, choices, kind_of_text
+from tasks.params import Clean
+from tasks.presets import CLEAN_PRESETS
+
+PROSE = "".join(f"Line {n} of a text says something that no other line does.\n" for n in range(20))
+NOTE = "PH639 REPLACE AUTO GREASER UNIT"
+
+
+def put(workspace, texts: dict[tuple[str, str], str]) -> None:
+    """A table made by ingest, from texts by source and uri."""
+    rows = [
+        Document(documents.document_id(uri), uri, source, uri, "MIT", text, documents.digest_of(text))
+        for (source, uri), text in texts.items()
+    ]
+    table = documents.pl.DataFrame(rows, schema=documents.SCHEMA, orient="row")
+    documents.write_all(workspace.out("ingest"), table, documents.REJECTED_SCHEMA.to_frame())
+
+
+@pytest.mark.parametrize(
+    ("lengths", "kind"),
+    [
+        ({"a.py": 40, "b.py.gz": 50, "c.md": 9000}, "code"),
+        ({"a.py": 4000, "b.md": 9000}, "prose"),  # half is not most
+        ({"log.jsonl#1": 30, "log.jsonl#2": 20, "log.jsonl#3": 9000}, "notes"),
+        ({"a.txt": NOTE_CHARACTERS - 1}, "notes"),
+        ({"a.txt": NOTE_CHARACTERS}, "prose"),
+        ({"a.txt": 20, "b.txt": 9000}, "notes"),  # the lower of two in the middle
+        ({}, "prose"),
+    ],
+)
+def test_endings_make_code_and_a_short_median_makes_notes(lengths, kind):
+    assert kind_of_text(lengths)[0] == kind
+
+
+def test_each_source_is_judged_by_its_own_documents(workspace):
+    log = {("log.jsonl", f"log.jsonl#{n}"): f"{NOTE} {n}" for n in range(9)}
+    books = {("books", f"books/{n}.txt"): PROSE for n in range(3)}
+    put(workspace, {**log, **books, ("code", "code/a.py"): "import os\n" * 10, ("books", "books/empty.txt"): " \n"})
+    together = choices(workspace.out("ingest"), Clean())
+    assert {source: choice.kind for source, choice in together.items()} == {
+        "books": "prose", "code": "code", "log.jsonl": "notes",
+    }  # fmt: skip
+    assert together["books"].why == f"median length {len(PROSE.strip()):,} characters, at least 300"
+    put(workspace, books)
+    assert choices(workspace.out("ingest"), Clean())["books"] == together["books"]
+
+
+def test_the_report_says_which_rules_each_source_got_and_where_they_differ(workspace):
+    put(workspace, {
+        ("log.jsonl", "log.jsonl#1"): NOTE, ("log.jsonl", "log.jsonl#2"): "BF079",
+        ("books", "books/a.txt"): PROSE, ("books", "books/b.txt"): NOTE, ("books", "books/c.txt"): PROSE,
+    })  # fmt: skip
+    report = workspace.run("clean")
+    assert set(workspace.texts("clean")) == {"log.jsonl#1", "books/a.txt", "books/c.txt"}
+    assert report.facts["presets"] == {
+        "books": "prose: median length 1,149 characters, at least 300",
+        "log.jsonl": "notes: median length 5 characters, below 300",
+    }
+    assert report.facts["rules"] == {"too_short": "clean.min_characters = 8 for notes, 64 for prose"}
+    assert report.summary.endswith("rules for notes, prose")
+
+
+def test_a_preset_that_is_given_is_for_all_sources(workspace):
+    workspace.put("ingest", {"docs/a": NOTE, "docs/b": PROSE})
+    workspace.set(clean={"preset": "prose"})
+    report = workspace.run("clean")
+    assert workspace.reasons("clean") == {"docs/a": ["too_short"]}
+    assert report.facts["presets"] == {"docs": "prose: as clean.preset says"}
+
+
+def test_a_threshold_that_is_given_comes_before_every_preset():
+    given = Clean(min_characters=3, max_bullet_line_share=0.0)
+    for kind, values in CLEAN_PRESETS.items():
+        expected = {**values, "min_characters": 3, "max_bullet_line_share": 0.0}
+        assert given.thresholds(kind).model_dump() == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["- replace bucket teeth", "pump leaking again...", "ok now\nok now\nok now", "Oil leak"]
+)
+def test_what_is_no_document_of_prose_may_be_a_good_note(text):
+    document = Document("id", "log.jsonl#1", "log.jsonl", "log.jsonl#1", "MIT", text, "")
+    assert isinstance(judge(document, Clean().thresholds("prose")), Drop)
+    assert judge(document, Clean().thresholds("notes")) == Keep(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "prose", "code"),
+    [
+        ("def f() -> int: ...\ndef g() -> int: ...\ndef h() -> int: ...\nclass Any:\n    x = 1\n", Drop, Keep),
+        ("".join(f" * parameter {n} of the function\n" for n in range(30)), Drop, Keep),
+        ("".join(f"A paragraph {n} without an end, {'and more of it ' * 20}\n" for n in range(9)), Keep, Drop),
+    ],
+)  # fmt: skip
+def test_code_is_judged_as_code(text, prose, code):
+    document = Document("id", "src/a.py", "src", "src/a.py", "MIT", text, "")
+    assert type(judge(document, Clean().thresholds("prose"))) is prose
+    assert type(judge(document, Clean().thresholds("code"))) is code
+
+
+def test_real_work_orders_are_kept(workspace, shared_data):
+    """Measured on MaintNorm: what goes is asset numbers and cut words."""
+    with gzip.open(shared_data / "maintnorm.jsonl.gz", "rt") as file:
+        texts = [json.loads(line)["raw"] for line in file]
+    workspace.put("ingest", {f"log.jsonl#{n}": text for n, text in enumerate(texts)})
+    workspace.run("clean")
+    dropped = documents.read_rejected(workspace.out("clean"))["text"]
+    assert sorted(dropped) == ["20194", "25673", "CC0233", "EZ7111", "IT4005", "WK1566", "cyl oga", "modula"]
