@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -92,9 +93,14 @@ def command(*arguments: str, workspace: Path, registry: str) -> Callable[[], obj
 def parts(root: str, workspace: Path) -> dict[str, Callable[[], object]]:
     """What is measured, by name."""
     settings = Settings(workspace=workspace, registry=root)
+    newcomer = Settings(workspace=workspace, registry=root, state=Path("newcomer"))
     store, cli = open_store(root), ("-m", "flows.cli")
     return {
         "read and hash all entries (limit)": lambda: read_and_hash(store),
+        "Registry.log, first read": lambda: (
+            shutil.rmtree(newcomer.state, ignore_errors=True),
+            Registry.of(newcomer).log(NAME),
+        ),
         "Registry.log": lambda: Registry.of(settings).log(NAME),
         "list of releases": lambda: list_releases(settings),
         "record of one release": lambda: show_release(settings, f"{NAME}@champion"),

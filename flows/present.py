@@ -4,10 +4,12 @@ import base64
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from tasks.distribution.publish import PublishedRelease
 from tasks.report import Report
+
+if TYPE_CHECKING:
+    from tasks.distribution.publish import PublishedRelease
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +43,7 @@ def markdown(report: Report, folder: Path) -> str:
     return "\n\n".join(parts)
 
 
-def describe(release: PublishedRelease) -> str:
+def describe(release: "PublishedRelease") -> str:
     """What became of a model, in one line: how good it is, whether users get it, and why."""
     quality = "" if release.bits_per_byte is None else f"{release.bits_per_byte:.3f} bits per byte, "
     state = "champion" if release.is_champion else f"kept, not promoted ({release.decision})"

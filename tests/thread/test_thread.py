@@ -134,6 +134,9 @@ def test_a_killed_flow_takes_all_with_it_and_the_next_run_goes_on_from_a_checkpo
     assert len(gone) > 5
     assert not (clone.root / "artifacts/train").exists()
 
+    clone.run("abcd", "gc", "--yes")
+    assert json.loads(clone.run("abcd", "gc", "--json"))["size"] == 0
+    assert list(checkpoints.rglob("*.safetensors")), "gc removed what the next run resumes from"
     said = clone.run("dvc", "repro", **environment)
     assert ran(said) == ["train", "evaluate", "export", "gate"]
     assert "continuing after step" in said
@@ -141,6 +144,17 @@ def test_a_killed_flow_takes_all_with_it_and_the_next_run_goes_on_from_a_checkpo
     said = clone.run("dvc", "repro", "-f", "-s", "train")
     assert weights(clone) == resumed
     assert "continuing" not in said
+
+
+def test_after_gc_nothing_is_made_again_and_every_release_is_whole(
+    clone: Clone, first_run: tuple[str, Watch], tmp_path: Path
+):
+    clone.run("abcd", "gc", "--yes", "--remote")
+    assert json.loads(clone.run("abcd", "gc", "--json", "--remote"))["size"] == 0
+    assert ran(clone.run("dvc", "repro")) == []
+    for release in releases(clone):
+        clone.run("abcd", "pull", release["reference"], "--to", str(tmp_path / release["reference"]))
+    assert "no problem" in clone.run("abcd", "verify")
 
 
 def test_ctrl_c_stops_the_run_and_its_server(clone: Clone, first_run: tuple[str, Watch]):

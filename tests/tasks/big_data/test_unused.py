@@ -20,9 +20,9 @@ def remember(settings, names):
     memory = Memory(settings.cache / "ingest", set())
     for key in memory_keys([source(name) for name in names], PARAMS.ingest):
         memory.keep(key, [Row(None, "text", "utf-8", None)])
-    before = set((settings.cache / "ingest").glob("*.parquet"))
+    before = set((settings.cache / "ingest").glob("*.rows"))
     memory.save()
-    (made,) = set((settings.cache / "ingest").glob("*.parquet")) - before
+    (made,) = set((settings.cache / "ingest").glob("*.rows")) - before
     return made.name
 
 
@@ -35,7 +35,7 @@ def test_what_the_manifest_does_not_name_is_forgotten(tmp_path):
     settings = Settings(workspace=tmp_path)
     remember(settings, "ab")
     gone = remember(settings, "c")
-    (settings.cache / "ingest" / "torn.parquet").write_text("torn")
+    (settings.cache / "ingest" / "torn.rows").write_text("torn")
     (settings.cache / "ingest" / "notes.txt").write_text("not ours")
     assert found(settings)[0] == []
     assert "manifest" in found(settings)[1]

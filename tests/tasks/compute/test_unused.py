@@ -17,8 +17,8 @@ def settings(tmp_path):
     return made
 
 
-def checkpoint(settings, digest, step="step-000000010"):
-    path = settings.runs / "checkpoints" / digest / step / "state.json"
+def checkpoint(settings, digest, file="step-000000010-ab.safetensors"):
+    path = settings.runs / "checkpoints" / digest / file
     path.parent.mkdir(parents=True)
     path.write_text("{}")
     return path.relative_to(settings.runs / "checkpoints").as_posix()
@@ -33,7 +33,7 @@ def names(settings, stale=""):
 def test_only_checkpoints_of_the_present_inputs_stay(settings):
     for device in ("cpu", "cuda"):
         checkpoint(settings, inputs_digest(settings.artifacts, device=device))
-    half = checkpoint(settings, inputs_digest(settings.artifacts, device="cpu"), ".step-000000020.12")
+    half = checkpoint(settings, ".tmp", "12-ab")
     other = checkpoint(settings, "0" * 32)
     assert names(settings) == sorted([half, other])
     (settings.artifacts / "pack" / "train.npy").write_text("other text")

@@ -6,7 +6,6 @@ import shutil
 import numpy as np
 import polars as pl
 import pytest
-from tests.infra.conftest import s3_endpoint, s3_url  # noqa: F401, what the registry shows holds for S3
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from infra.releases import Registry, champion
