@@ -103,6 +103,8 @@ def verify(
             f"{len(found.models)} models, {found.releases} releases, {found.entries} log entries, "
             f"{found.blobs} blobs ({decimal(found.size)}) read: {verdict}"
         )
+        if found.problems:
+            console.print("nothing of what is named is used: restore those files from a copy, then verify again")
     if found.problems:
         raise typer.Exit(1)
 

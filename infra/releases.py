@@ -69,7 +69,9 @@ class Registry:
         """
         log = self.examine(name)
         if log.problems:
-            raise RegistryError(f"{self.store.root}: {log.problems[0]}{_and_more(len(log.problems) - 1)}")
+            first = log.problems[0]
+            advice = "" if "restore" in first else f"; {_RESTORE}"
+            raise RegistryError(f"{self.store.root}: {first}{advice}{_and_more(len(log.problems) - 1)}")
         return log
 
     def examine(self, name: str, *, everything: bool = False) -> Log:

@@ -330,7 +330,8 @@ class S3Store(Store):
             except FileNotFoundError as error:  # the bucket
                 raise self._unwritable(name, error) from error
             except BaseException:
-                write.discard()
+                with suppress(Exception):  # an upload that is not there can fail to be discarded; that is not the cause
+                    write.discard()
                 raise
 
     def remove(self, name: str) -> None:

@@ -204,15 +204,21 @@ def _connect(settings: Settings, folder: Path) -> None:
     import ray
 
     if not settings.ray_address:
-        ray.init(
-            address="local",  # whatever RAY_ADDRESS says
-            num_cpus=settings.workers or None,
-            num_gpus=0 if settings.device == "cpu" else None,
-            object_store_memory=_OBJECT_STORE_BYTES,
-            include_dashboard=False,
-            logging_level=logging.WARNING,
-            _temp_dir=str(folder),
-        )
+        try:
+            ray.init(
+                address="local",  # whatever RAY_ADDRESS says
+                num_cpus=settings.workers or None,
+                num_gpus=0 if settings.device == "cpu" else None,
+                object_store_memory=_OBJECT_STORE_BYTES,
+                include_dashboard=False,
+                logging_level=logging.WARNING,
+                _temp_dir=str(folder),
+            )
+        except Exception as error:  # Ray raises no narrower one
+            raise StepError(
+                f"Ray did not start on this machine: {error}; look whether memory, disk or processes ran out "
+                "(`abcd doctor`), then start the step again"
+            ) from error
         return
     try:
         ray.init(

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from infra.disk import full_disk
 from infra.storage import Store
 from tasks.algorithm.blueprint import Blueprint
 from tasks.algorithm.model import Model
@@ -171,8 +172,19 @@ def train(run: Run, checkpoints: Checkpoints, watch: Callable[[Run, Meter], None
             watch(run, meter)
             is_due = run.step % checkpoints.every_steps == 0 and run.step < run.blueprint.steps
             if is_due and run.place.rank == 0:
-                checkpoint.save(checkpoints.store, checkpoints.run, run.step, run.state(meter))
+                _save(run, meter, checkpoints)
     return meter
+
+
+def _save(run: Run, meter: Meter, checkpoints: Checkpoints) -> None:
+    """Write a checkpoint; a full disk costs what it would save after an interruption, not the run."""
+    try:
+        checkpoint.save(checkpoints.store, checkpoints.run, run.step, run.state(meter))
+    except Exception as error:
+        said = full_disk(error)
+        if not said:
+            raise
+        logger.warning("no checkpoint after step %d, training goes on: %s", run.step, said)
 
 
 def _agree(step: int, place: Place) -> None:

@@ -234,3 +234,20 @@ def test_what_a_killed_writer_left_goes_after_a_day(tmp_path, monkeypatch):
     monkeypatch.setattr(storage.time, "time", lambda: now + 100_000)
     store.put_if_absent("c", b"x")
     assert list(Path(tmp_path / ".tmp").iterdir()) == []
+
+
+def test_an_upload_that_cannot_be_discarded_fails_for_its_own_cause(s3_url, tmp_path, monkeypatch):
+    """After the lost answer to a commit there is no upload any more."""
+    store, source = open_store(s3_url), tmp_path / "source"
+    source.write_bytes(b"x")
+    opened = store._fs.open
+
+    def spoiled(*arguments, **options):
+        file = opened(*arguments, **options)
+        file.commit = lambda: (_ for _ in ()).throw(OSError("the answer was lost"))
+        file.discard = lambda: (_ for _ in ()).throw(FileNotFoundError("NoSuchUpload"))
+        return file
+
+    monkeypatch.setattr(store._fs, "open", spoiled)
+    with pytest.raises(StorageError, match="the answer was lost"):
+        store.put("blobs/x", source, sha256=hashlib.sha256(b"x").hexdigest())

@@ -185,7 +185,9 @@ def test_a_release_can_be_shown_pulled_verified_and_sampled(clone: Clone, first_
     blob.chmod(0o644)
     blob.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     try:
-        assert blob.name in clone.run("abcd", "verify", code=1)
+        said = clone.run("abcd", "verify", code=1)
+        assert blob.name in said
+        assert "restore those files from a copy" in said
     finally:
         blob.write_bytes(whole)
 

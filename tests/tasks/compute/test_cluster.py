@@ -53,3 +53,14 @@ def test_on_a_cluster_rays_folder_is_one_that_all_machines_share(tmp_path: Path)
     with cluster._folder(settings) as folder:
         assert folder.is_relative_to(settings.runs)
     assert not folder.exists()
+
+
+def test_a_ray_that_does_not_start_is_said_with_what_to_do(tmp_path: Path, monkeypatch):
+    import ray
+
+    def fail(**_options):
+        raise Exception("The current node timed out during startup.")  # as Ray raises it
+
+    monkeypatch.setattr(ray, "init", fail)
+    with pytest.raises(StepError, match=r"did not start on this machine: The current node timed out.*start the step"):
+        cluster._connect(Settings(workspace=tmp_path), tmp_path)

@@ -1,5 +1,6 @@
 """The optimizer steps, in this process and without Ray."""
 
+import errno
 import math
 
 import pytest
@@ -85,3 +86,15 @@ def test_a_loss_that_is_no_number_ends_the_run_with_advice(workspace):
         run.model.lm_head.weight[0, 0] = torch.nan
     with pytest.raises(StepError, match=r"step 1 .*diverged.*train.learning_rate"):
         run.advance()
+
+
+def test_a_full_disk_costs_a_checkpoint_and_not_the_run(workspace, tmp_path, monkeypatch, caplog):
+    def full(*_arguments, **_options):
+        raise OSError(errno.ENOSPC, "No space left on device", "state.safetensors")
+
+    whole, full_run = (open_run(workspace.artifacts, Place()) for _ in range(2))
+    train(whole, Checkpoints(open_store(str(tmp_path)), "c", 1000), watch_nothing)
+    monkeypatch.setattr(checkpoint, "save", full)
+    train(full_run, Checkpoints(open_store(str(tmp_path)), "c", 5), watch_nothing)
+    assert same_weights(whole, full_run)
+    assert "no checkpoint after step 5" in caplog.text
