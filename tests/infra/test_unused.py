@@ -127,12 +127,12 @@ def test_a_folder_elsewhere_may_be_of_others(settings, tmp_path):
     shared = Settings(workspace=settings.workspace, dvc_cache=tmp_path / "shared")
     write(tmp_path / "shared" / "files/md5/ab/cd.aB3_-aB3_-aB3_-aB3_-ab.tmp")
     assert left_in(shared) == set()
-    others = Unused.of_others(shared, shared.dvc_cache, kind="objects", setting="ABCD_DVC_CACHE")
+    others = Unused.of_others(shared, LocalStore(shared.dvc_cache), kind="objects", setting="ABCD_DVC_CACHE")
     assert others.files == ()
     assert "ABCD_DVC_CACHE" in others.left_alone
-    assert Unused.of_others(shared, shared.cache, kind="objects", setting="ABCD_CACHE") is None
+    assert Unused.of_others(shared, LocalStore(shared.cache), kind="objects", setting="ABCD_CACHE") is None
     moved = Settings(workspace=settings.workspace, state=tmp_path / "state")
-    assert Unused.of_others(moved, moved.dvc_cache, kind="objects", setting="ABCD_DVC_CACHE") is None
+    assert Unused.of_others(moved, LocalStore(moved.dvc_cache), kind="objects", setting="ABCD_DVC_CACHE") is None
 
 
 def test_every_place_of_leftovers_has_an_example():

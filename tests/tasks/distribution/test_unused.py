@@ -272,10 +272,10 @@ def test_bits_of_the_pinned_champion_stay(gated, monkeypatch):
     gated.release()
     kept = remembered_bits(gated.pinned, settings, settings.artifacts / "pack" / "held_out.parquet")
     kept.parent.mkdir(parents=True)
-    for path in (kept, kept.with_name(f"{'0' * 64}.parquet"), kept.with_name("notes.parquet")):
+    for path in (kept, kept.with_name(f"{'0' * 64}.bits"), kept.with_name("notes.bits")):
         path.write_text("bits")
     monkeypatch.setattr("tasks.distribution.unused.unused_data.unused", lambda *a, **k: [])  # the record is a stub
-    assert found(settings) == {"remembered bits of champions": [f"{'0' * 64}.parquet"]}
+    assert found(settings) == {"remembered bits of champions": [f"{'0' * 64}.bits"]}
     write_json(settings.artifacts / "discover" / "champion.json", {})
     assert kept.name in found(settings)["remembered bits of champions"]
     (settings.artifacts / "discover" / "champion.json").unlink()
