@@ -56,6 +56,7 @@ _LOCAL_ENVIRONMENT = {
     "RAY_DISABLE_WORKER_LOG_PREFIX": "1",
     "RAY_COLOR_PREFIX": "0",
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "5",  # where the head is this machine's, one that is gone stays gone
     # Workers made before anybody asks lack Ray Train's environment and are never used.
     "RAY_enable_worker_prestart": "0",
     "RAY_prestart_worker_first_driver": "0",
