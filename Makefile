@@ -8,16 +8,19 @@ ACTIVE := PATH="$(CURDIR)/$(BIN):$$PATH" VIRTUAL_ENV="$(CURDIR)/$(VENV)"
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults check format lock clean
+.PHONY: help run test test-all faults check format lock clean
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
 
 run: $(READY) ## turn text into a published model: the main job
 	@$(ACTIVE) abcd run
 
-test: $(READY) ## run all tests
-	@$(ACTIVE) pytest -n auto --dist loadfile --no-loadscope-reorder --durations 15
+test: $(READY) ## run the tests, but for those that take long
+	@$(ACTIVE) pytest -n auto --dist loadfile --no-loadscope-reorder --durations 15 -m 'not long'
+
+test-all: test ## run all tests
+	@$(ACTIVE) pytest -n auto --dist loadfile --no-loadscope-reorder --durations 15 -m long
 
 faults: $(READY) ## inject all faults of the campaign and see that nothing is lost; SEED=N for other ones
 	@$(ACTIVE) python -m tests.faults --seed $(or $(SEED),1)

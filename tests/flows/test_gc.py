@@ -79,6 +79,7 @@ def write(path, *, days_old=3.0):
 
 
 @pytest.mark.thread
+@pytest.mark.long
 def test_after_gc_repro_does_nothing_and_what_git_names_is_restored(clone):
     commit(clone, "one")
     clone.run("git", "tag", "kept")

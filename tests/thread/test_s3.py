@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import Clone, make_clone
 from tests.thread.conftest import SETS
 
-pytestmark = [pytest.mark.thread, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.thread, pytest.mark.long, pytest.mark.timeout(900)]
 
 
 @pytest.fixture

@@ -103,7 +103,7 @@ def same_files(left: Path, right: Path) -> None:
 
 
 @pytest.mark.thread
-@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize("end", [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.long)])
 def test_a_worker_that_dies_or_hangs_changes_nothing(workspace, tmp_path, capfd, end):
     """Two workers, one ended or stopped in the middle; the outputs are those of one process that nobody disturbed."""
     workspace = workspace.set_training(tokens=64 * 240)
@@ -180,9 +180,16 @@ def find(family: list[psutil.Process], program: str) -> psutil.Process:
 
 
 @pytest.mark.thread
-@pytest.mark.parametrize("ended", ["step, by SIGTERM", "step, by SIGKILL", "Ray's head, by SIGKILL"])
+@pytest.mark.parametrize(
+    "ended",
+    [
+        "step, by SIGTERM",
+        pytest.param("step, by SIGKILL", marks=pytest.mark.long),
+        pytest.param("Ray's head, by SIGKILL", marks=pytest.mark.long),
+    ],
+)
 def test_however_it_ends_all_of_it_ends(workspace, ended):
-    """`python -m tasks train`, stopped as a scheduler stops it or killed; or the process that knows Ray's cluster is."""
+    """`python -m tasks train`, stopped as a scheduler stops it, or killed; or what knows Ray's cluster is killed."""
     root = workspace.set_training(tokens=64 * 100_000).root
     for name in (".git", "dvc.yaml"):
         (root / name).touch()

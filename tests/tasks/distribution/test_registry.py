@@ -489,7 +489,7 @@ def race(settings, texts_of):
     return [[int(version) for version in output.split()] for output in outputs]
 
 
-@pytest.fixture(params=["folder", "s3"])
+@pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.long)])
 def shared(request, tmp_path):
     """Settings of a registry that many processes publish to, in a folder and in a bucket."""
     registry = "registry" if request.param == "folder" else request.getfixturevalue("s3_url")
