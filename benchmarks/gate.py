@@ -38,7 +38,7 @@ from tasks.distribution.verdict import Candidate, judge_against, judge_same
 from tasks.params import Gate
 
 GROUP_COUNTS = (28, 56, 112, 224)
-SYNTHETIC_COUNTS = (10, 28, 100, 1000)
+SYNTHETIC_COUNTS = (5, 10, 28, 100, 1000)
 _FEW_RESAMPLES = 2000
 
 

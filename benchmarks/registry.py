@@ -84,6 +84,12 @@ def read_and_hash(store: Store) -> None:
         hashlib.sha256(data).hexdigest()
 
 
+def first_read(settings: Settings) -> None:
+    """The log, read by someone who remembers nothing."""
+    shutil.rmtree(settings.state, ignore_errors=True)
+    Registry.of(settings).log(NAME)
+
+
 def command(*arguments: str, workspace: Path, registry: str) -> Callable[[], object]:
     """A command of a new process in a workspace."""
     environment = {**os.environ, "ABCD_WORKSPACE": str(workspace), "ABCD_REGISTRY": registry}
@@ -97,10 +103,7 @@ def parts(root: str, workspace: Path) -> dict[str, Callable[[], object]]:
     store, cli = open_store(root), ("-m", "flows.cli")
     return {
         "read and hash all entries (limit)": lambda: read_and_hash(store),
-        "Registry.log, first read": lambda: (
-            shutil.rmtree(newcomer.state, ignore_errors=True),
-            Registry.of(newcomer).log(NAME),
-        ),
+        "Registry.log, first read": lambda: first_read(newcomer),
         "Registry.log": lambda: Registry.of(settings).log(NAME),
         "list of releases": lambda: list_releases(settings),
         "record of one release": lambda: show_release(settings, f"{NAME}@champion"),

@@ -30,6 +30,7 @@ def _train(clone: Path, table: Path, *, seed: int | None = None) -> Path:
         if params.read_text() == text:
             raise RuntimeError(f"{params} has no 'seed: null' in its train section any more; adapt {__file__}")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(clone)}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ABCD_")}
+    environment = {**kept, "PATH": path, "PYTHONPATH": str(clone)}
     subprocess.run([sys.executable, "-m", "dvc", "repro", "evaluate"], cwd=clone, env=environment, check=True)
     return (clone / DOCUMENTS).replace(table)

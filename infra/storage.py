@@ -238,7 +238,10 @@ class LocalStore(Store):
         _sync(target.parent)
 
     def remove(self, name: str) -> None:
-        self._path(name).unlink(missing_ok=True)
+        try:
+            self._path(name).unlink(missing_ok=True)
+        except OSError as error:
+            raise StorageError(f"{self._path(name)} cannot be removed: {error}; look at its folder's owner") from error
 
     def _path(self, name: str) -> Path:
         return self._root / _safe(name)

@@ -53,10 +53,15 @@ class Unused:
         Raises:
             StorageError: a file cannot be removed.
         """
+        names = [file.name for file in self.files]
+        # Lists before the files in them, each all gone before the next: DVC takes a folder whose list is there for
+        # whole, and would not push its files again.
+        lists = [name for name in names if name.endswith(".dir")]
         with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
-            list(pool.map(self.store.remove, [file.name for file in self.files]))
+            for part in (lists, sorted(set(names) - set(lists))):
+                list(pool.map(self.store.remove, part))
         if isinstance(self.store, LocalStore) and not self.shared:
-            _remove_empty_folders(Path(self.store.root), [file.name for file in self.files])
+            _remove_empty_folders(Path(self.store.root), names)
 
     @classmethod
     def of_others(cls, settings: Settings, store: Store, *, kind: str, setting: str) -> Self | None:

@@ -33,8 +33,11 @@ def unused(settings: Settings, registry: Registry, logs: Iterable[Log], *, remot
     needed = with_files(named_digests(settings, registry, logs), stores)
     found = [others] if others else _in_cache(cache, needed)
     if remote:
-        # Not what is younger: a publisher pushes first and names it afterwards.
-        files = tuple(f for f in pushed.files() if _is_unneeded(f.name, needed) and f.is_stale(now))
+        # Not what is younger: a publisher pushes first and names it afterwards; a young list may name old files.
+        there = pushed.files()
+        young = {digest for f in there if not f.is_stale(now) and (digest := object_digest(f.name))}
+        kept = needed | with_files(young, [pushed])
+        files = tuple(f for f in there if _is_unneeded(f.name, kept))
         found.append(Unused("objects in the DVC remote", f"{_WHY}, older than a day", pushed, files, shared=True))
     return found
 

@@ -7,7 +7,7 @@ import pytest
 
 from infra import unused as unused_module
 from infra.settings import Settings
-from infra.storage import LocalStore, Stored
+from infra.storage import LocalStore, StorageError, Stored
 from infra.unused import Unused, unfinished
 
 DAY = 86_400
@@ -32,6 +32,22 @@ def test_what_is_removed_leaves_no_empty_folders_and_no_neighbour_behind(tmp_pat
     Unused("objects", "", store, tuple(f for f in store.files() if f.name != "files/md5/ab/ef")).remove()
     assert [file.name for file in store.files()] == ["files/md5/ab/ef"]
     assert not (tmp_path / "files/md5/00").exists()
+
+
+def test_a_folders_list_goes_before_its_files_and_an_error_leaves_the_rest(tmp_path):
+    class Failing(LocalStore):
+        def remove(self, name):
+            if not name.endswith(".dir"):
+                raise StorageError("read-only")
+            super().remove(name)
+
+    names = ["files/md5/00/11", "files/md5/ab/cd.dir", "files/md5/ff/22"]
+    for name in names:
+        write(tmp_path / name)
+    store = Failing(tmp_path)
+    with pytest.raises(StorageError, match="read-only"):
+        Unused("objects", "", store, tuple(store.files())).remove()
+    assert [file.name for file in store.files()] == [names[0], names[2]]
 
 
 def test_a_file_that_is_gone_already_is_no_error(tmp_path):
@@ -61,7 +77,7 @@ LEFT = [
     "runs/steps/.train.json.123",
     ".abcd/cache/ingest/.0123.99",
     ".abcd/cache/sources/.digests.json.99",
-    f".abcd/cache/gate/{'0' * 64}.77",
+    f".abcd/cache/gate/.{'0' * 64}.bits.77",
     ".abcd/cache/gate/tmpab12/model.safetensors",
     ".abcd/cache/sample/tmpab12/model.safetensors",
     ".abcd/dvc-cache/files/md5/ab/cd.aB3_-aB3_-aB3_-aB3_-ab.tmp",
@@ -111,12 +127,12 @@ def test_a_folder_elsewhere_may_be_of_others(settings, tmp_path):
     shared = Settings(workspace=settings.workspace, dvc_cache=tmp_path / "shared")
     write(tmp_path / "shared" / "files/md5/ab/cd.aB3_-aB3_-aB3_-aB3_-ab.tmp")
     assert left_in(shared) == set()
-    others = Unused.of_others(shared, shared.dvc_cache, kind="objects", setting="ABCD_DVC_CACHE")
+    others = Unused.of_others(shared, LocalStore(shared.dvc_cache), kind="objects", setting="ABCD_DVC_CACHE")
     assert others.files == ()
     assert "ABCD_DVC_CACHE" in others.left_alone
-    assert Unused.of_others(shared, shared.cache, kind="objects", setting="ABCD_CACHE") is None
+    assert Unused.of_others(shared, LocalStore(shared.cache), kind="objects", setting="ABCD_CACHE") is None
     moved = Settings(workspace=settings.workspace, state=tmp_path / "state")
-    assert Unused.of_others(moved, moved.dvc_cache, kind="objects", setting="ABCD_DVC_CACHE") is None
+    assert Unused.of_others(moved, LocalStore(moved.dvc_cache), kind="objects", setting="ABCD_DVC_CACHE") is None
 
 
 def test_every_place_of_leftovers_has_an_example():

@@ -13,6 +13,7 @@ from infra.releases import Registry, champion
 from infra.settings import Settings
 from infra.storage import LocalStore, content_of
 from tasks.distribution import publish as publishing
+from tasks.distribution.advice import Training
 from tasks.distribution.catalogue import list_releases, show_release
 from tasks.distribution.promotion import promote, rollback
 from tasks.distribution.publish import publish
@@ -71,7 +72,8 @@ class Workspace:
     def judge(self, decision, *, against=None):
         weights = sha256_of(self.root / "artifacts" / "train" / "model.safetensors")
         mine = Candidate(weights_sha256=weights, bits_per_byte=1.9, documents=60, groups=9)
-        verdict = judge_first(mine, Gate(), byte_3gram=2.6, training="5 tokens").model_copy(
+        training = Training(tokens=5, text_tokens=5, text_bytes=15)
+        verdict = judge_first(mine, Gate(), byte_3gram=2.6, training=training).model_copy(
             update={"decision": decision, "promote": decision == "promote", "champion": against}
         )
         self.write("gate/verdict.json", verdict.model_dump_json())
@@ -284,6 +286,19 @@ def test_a_refused_release_is_explained(workspace):
     shown = show_release(workspace.settings, f"{NAME}@v2")
     assert shown["standing"].startswith("never champion: the gate refused it; ")
     assert shown["reasons"] == shown["record"]["verdict"]["reasons"] != []
+
+
+def test_blobs_that_someone_removed_before_they_were_named_are_stored_again(workspace, monkeypatch):
+    real = publishing.add_release
+
+    def beaten(registry, key, name, **release):
+        for file in (*release["files"].values(), release["record"]):
+            registry.store.remove(file.blob)
+        return real(registry, key, name, **release)
+
+    monkeypatch.setattr(publishing, "add_release", beaten)
+    publish(workspace.settings)
+    assert verify(workspace.settings).problems == ()
 
 
 @pytest.mark.parametrize("missing", ["artifacts/export/report.json", "artifacts/gate/report.json", "dvc.lock"])

@@ -163,6 +163,16 @@ def test_the_remote_is_looked_at_only_when_asked_and_keeps_what_is_young(setting
     assert found(settings, remote=True) == {"objects in the DVC remote": [object_name(old)]}
 
 
+def test_a_young_list_in_the_remote_keeps_its_old_files(settings):
+    """DVC does not push a file that is there already; the publisher will name it in a moment."""
+    remote = Path(settings.remote)
+    folder, files = put_folder(remote, ["a", "b"])
+    assert len(found(settings, remote=True)["objects in the DVC remote"]) == 3
+    os.utime(remote / object_name(folder))
+    assert found(settings, remote=True) == {}
+    assert len(files) == 2
+
+
 @pytest.fixture(params=["folder", "s3"])
 def place(request, settings):
     """The same on both kinds of registry and remote."""
@@ -184,6 +194,29 @@ def test_blobs_of_no_release_go_after_a_day(place, tmp_path):
     assert not registry.store.exists(stray.blob)
     pull(place, f"{NAME}@v1", tmp_path / "to")
     assert verify(place, NAME).problems == ()
+
+
+def test_a_blob_that_is_named_while_it_is_removed_is_put_back(place):
+    release(place, "one", "")
+    registry = Registry.of(place)
+    weights = writing.put_bytes(registry, b"two")
+    planned = [one for one in unused(place, remote=False, now=time.time() + 100_000) if one.files]
+    assert [file.name for one in planned for file in one.files] == [weights.blob]
+    release(place, "two", "")  # finds the blob and names it
+    planned[0].remove()
+    assert verify(place).problems == ()
+    assert not (place.state / "gc").exists()
+
+
+def test_what_a_killed_gc_had_set_aside_is_put_back_by_the_next(settings):
+    blob = release(settings, "one", "").files["model.safetensors"].blob
+    aside = settings.state / "gc"
+    aside.mkdir()
+    (Path(settings.registry) / blob).rename(aside / Path(blob).name)
+    (aside / ("0" * 64)).write_text("named by no release")
+    assert found(settings) == {}
+    assert verify(settings).problems == ()
+    assert not aside.exists()
 
 
 def test_a_remote_on_s3_loses_what_nothing_names(settings, s3_url):
@@ -239,10 +272,10 @@ def test_bits_of_the_pinned_champion_stay(gated, monkeypatch):
     gated.release()
     kept = remembered_bits(gated.pinned, settings, settings.artifacts / "pack" / "held_out.parquet")
     kept.parent.mkdir(parents=True)
-    for path in (kept, kept.with_name(f"{'0' * 64}.parquet"), kept.with_name("notes.parquet")):
+    for path in (kept, kept.with_name(f"{'0' * 64}.bits"), kept.with_name("notes.bits")):
         path.write_text("bits")
     monkeypatch.setattr("tasks.distribution.unused.unused_data.unused", lambda *a, **k: [])  # the record is a stub
-    assert found(settings) == {"remembered bits of champions": [f"{'0' * 64}.parquet"]}
+    assert found(settings) == {"remembered bits of champions": [f"{'0' * 64}.bits"]}
     write_json(settings.artifacts / "discover" / "champion.json", {})
     assert kept.name in found(settings)["remembered bits of champions"]
     (settings.artifacts / "discover" / "champion.json").unlink()
