@@ -69,7 +69,7 @@ def table(results: Iterable[Ended]) -> str:
     """Markdown: a row a kind and target."""
     rows: dict[tuple[str, str], Counter[str]] = {}
     for fault, result, _ in results:
-        for key in ((fault.kind, f"{fault.target}: {fault.how}"), ("all", "")):
+        for key in ((fault.kind, fault.target), ("all", "")):
             rows.setdefault(key, Counter())[result.ending] += 1
     lines = ["| fault | where | faults | same bytes | clear error | failed |", "|---|---|---|---|---|---|"]
     for (kind, target), counts in sorted(rows.items(), key=lambda item: (item[0][0] == "all", item[0])):

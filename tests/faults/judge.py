@@ -14,7 +14,7 @@ SAME, CLEAR = "same bytes", "clear error, then same bytes"
 _NEXT_MOVE = re.compile(
     r"\b(type|run|restore|free|wait|delete|again|use|look|copy|set|restart|start|name|publish|repair|dvc \w+)\b"
 )
-_TROUBLE = re.compile(r"error|cannot|failed|expected|not |full|stopped|in use|busy", re.IGNORECASE)
+_TROUBLE = re.compile(r"error|problem|changed|cannot|failed|expected|not |full|stopped|in use|busy", re.IGNORECASE)
 
 
 class Result(NamedTuple):

@@ -83,6 +83,8 @@ def _disturbed(fault: Fault, workspace: Workspace, part: str, *command: str) -> 
         if not proxy.spoiled:  # fewer requests than expected: the last is as good
             with Proxy(os.environ[ENDPOINT], part=part, how=fault.how, at=0, times=times) as second:
                 ran = workspace.run(*command, **{ENDPOINT: second.url})
+                if not second.spoiled:
+                    raise AssertionError(f"{' '.join(command)} asked the store for nothing")
     return ran
 
 
