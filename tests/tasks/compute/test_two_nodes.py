@@ -1,0 +1,85 @@
+"""A Ray cluster of two nodes, started by Ray's own cluster utility on loopback, trains once."""
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tasks.compute import train
+from tasks.compute.job import CURVES_FILE, WEIGHTS_FILE, Job
+from tasks.compute.loop import Place
+from tasks.compute.worker import work_at
+from tasks.report import sha256_of, write_json
+
+pytestmark = [pytest.mark.thread, pytest.mark.long, pytest.mark.timeout(240)]
+
+ROOT = Path(train.__file__).parents[2]
+# One core a node: two workers are on two nodes or nowhere.
+CLUSTER = """
+import sys
+from ray.cluster_utils import Cluster
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+cluster.add_node(num_cpus=1)
+print("address", cluster.address, flush=True)
+sys.stdin.read()
+cluster.shutdown()
+"""
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """What a cluster's nodes and those who join share."""
+    return {
+        **os.environ,
+        "HOME": str(tmp_path),
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "GLOO_SOCKET_IFNAME": "lo",
+        "PYTHONPATH": str(ROOT),
+    }
+
+
+@pytest.fixture
+def address(environment: dict[str, str]) -> Iterator[str]:
+    """Address of a cluster of two nodes."""
+    nodes = subprocess.Popen(
+        [sys.executable, "-c", CLUSTER], env=environment, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert nodes.stdout is not None
+    for line in nodes.stdout:
+        if line.startswith("address "):
+            yield line.split()[1]
+            break
+    nodes.communicate()
+
+
+def test_two_nodes_give_the_bytes_of_one_process(workspace, tmp_path, environment, address):
+    root = workspace.root
+    for name in (".git", "dvc.yaml"):
+        (root / name).touch()
+    write_json(root / "params.yaml", workspace.params.model_dump(mode="json"))
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    job = Job(
+        artifacts=str(workspace.artifacts), out=str(alone), checkpoints=str(tmp_path / "none"), name="alone",
+        checkpoint_steps=1000, stall_seconds=100, progress=str(tmp_path / "progress.json"), device="cpu",
+    )  # fmt: skip
+    work_at(Place(), job)
+    settings = {"ABCD_WORKSPACE": str(root), "ABCD_DEVICE": "cpu", "ABCD_RAY_ADDRESS": address}
+    done = subprocess.run(
+        [sys.executable, "-m", "tasks", "train"], cwd=ROOT, env={**environment, **settings},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for name in (WEIGHTS_FILE, CURVES_FILE):
+        assert sha256_of(workspace.artifacts / "train" / name) == sha256_of(alone / name)
+    [measured] = (root / "runs" / "measured").iterdir()
+    assert json.loads(measured.read_text())["workers"] == 2
