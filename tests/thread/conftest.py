@@ -68,10 +68,9 @@ def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     before = dict(os.environ)
     server.configure(settings, quiet=True)
     with server.prefect_server(settings) as url:
-        # It has started; other tests of this process must not see its settings, which redirect our log lines.
-        os.environ.clear()
-        os.environ.update(before)
         yield url
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.fixture(scope="session")
