@@ -94,6 +94,7 @@ def test_after_gc_repro_does_nothing_and_what_git_names_is_restored(clone):
 
 
 @pytest.mark.thread
+@pytest.mark.long
 def test_it_shows_first_and_removes_only_when_told(clone):
     digest = inputs_digest(clone.root / "artifacts", device="cpu")
     kept = clone.root / "runs" / "checkpoints" / digest / "step-000000010" / "state.json"
@@ -118,6 +119,7 @@ def test_it_shows_first_and_removes_only_when_told(clone):
 
 
 @pytest.mark.thread
+@pytest.mark.long
 def test_a_running_run_or_dvc_command_is_named_and_nothing_is_removed(clone):
     lost = clone.root / "runs" / "checkpoints" / ("0" * 32) / "step-000000010" / "state.json"
     write(lost)

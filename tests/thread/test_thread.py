@@ -83,6 +83,7 @@ def test_a_second_run_trains_nothing_and_names_the_same_release(
     assert weights(clone) == before
 
 
+@pytest.mark.long
 def test_forced_training_gives_the_same_bytes_with_real_steps(clone: Clone, first_run: tuple[str, Watch]):
     before, report = weights(clone), clone.root / "artifacts/train/report.json"
     assert ran(clone.run("dvc", "repro", "-f", "-s", "train")) == ["train"]
