@@ -38,6 +38,11 @@ def outputs_of(lock_text: str) -> dict[str, dict[str, str]]:
     }
 
 
+def object_name(digest: str) -> str:
+    """Name of an object in DVC's cache and remote."""
+    return f"files/md5/{digest[:2]}/{digest[2:]}"
+
+
 def require_sound_inputs(settings: Settings, step: str) -> None:
     """Look at every output that a step reads.
 
@@ -75,7 +80,7 @@ def _require_sound(settings: Settings, outputs: dict[str, str], *, cache_too: bo
     expected = [file for path, digest in outputs.items() for file in _files(settings, path, digest)]
     bad = _removed(expected)
     suspects = list(dict.fromkeys(file.md5 for file in (expected if cache_too else bad)))
-    bad += _removed([_Expected(_cached(settings, md5), md5) for md5 in suspects])
+    bad += _removed([_Expected(settings.dvc_cache / object_name(md5), md5) for md5 in suspects])
     if bad:
         first = bad[0].path
         raise DamagedError(
@@ -91,7 +96,7 @@ def _files(settings: Settings, path: str, digest: str) -> Iterator[_Expected]:
     if not digest.endswith(FOLDER):
         yield _Expected(target, digest)
         return
-    listed = _cached(settings, digest)
+    listed = settings.dvc_cache / object_name(digest)
     try:
         content = listed.read_bytes()
     except FileNotFoundError:
@@ -118,7 +123,3 @@ def _is_sound(file: _Expected) -> bool:
             return hashlib.file_digest(opened, lambda: hashlib.md5(usedforsecurity=False)).hexdigest() == file.md5
     except FileNotFoundError:
         return True
-
-
-def _cached(settings: Settings, digest: str) -> Path:
-    return settings.dvc_cache / "files" / "md5" / digest[:2] / digest[2:]

@@ -318,6 +318,8 @@ class S3Store(Store):
         raise AssertionError("the last attempt returns or raises")
 
     def put(self, name: str, source: Path, *, sha256: str) -> None:
+        from botocore.exceptions import BotoCoreError
+
         # s3fs commits what it has when a `with` block fails; without autocommit nothing appears until told.
         with source.open("rb") as read, self._reached(name):
             write = self._fs.open(self._key(name), "wb", autocommit=False)
@@ -330,7 +332,7 @@ class S3Store(Store):
             except FileNotFoundError as error:  # the bucket
                 raise self._unwritable(name, error) from error
             except BaseException:
-                with suppress(Exception):  # an upload that is not there can fail to be discarded; that is not the cause
+                with suppress(OSError, BotoCoreError):  # an upload that is not there; that is not the cause
                     write.discard()
                 raise
 

@@ -31,7 +31,8 @@ logger = logging.getLogger(__name__)
 Device = Literal["cpu", "cuda"]
 
 _ROOT = Path(__file__).resolve().parents[2]
-_SHORT_PATH, _FOLDER_PREFIX, _LOCK = Path("/tmp"), "abcd-ray-", "lock"
+# On one machine Ray's folders begin like this; the path is short, since sockets are in them.
+LOCAL_FOLDERS, _LOCK = "/tmp/abcd-ray-", "lock"
 # The least that Ray takes; nothing large goes through its object store.
 _OBJECT_STORE_BYTES = 75 << 20
 # Threads inside a small model's step do not pay, and spinning ones take the cores of the others.
@@ -157,16 +158,15 @@ def _store(rank: int, workers: int) -> Any:
 def _folder(settings: Settings) -> Iterator[Path]:
     """Where Ray keeps what it writes, for the length of the block.
 
-    On one machine it has a short path, since sockets are in it. A run that was killed hard could not remove its own:
-    the next one does, when nobody holds the lock in it.
+    A run that was killed hard could not remove its own: the next one does, when nobody holds the lock in it.
     """
     if settings.ray_address:
         folder = settings.runs / "ray"
     else:
-        for left in _SHORT_PATH.glob(f"{_FOLDER_PREFIX}*/{_LOCK}"):
+        for left in Path(LOCAL_FOLDERS).parent.glob(f"{Path(LOCAL_FOLDERS).name}*/{_LOCK}"):
             with contextlib.suppress(OSError, Timeout), FileLock(left, timeout=0):
                 shutil.rmtree(left.parent, ignore_errors=True)
-        folder = Path(tempfile.mkdtemp(prefix=_FOLDER_PREFIX, dir=_SHORT_PATH))
+        folder = Path(tempfile.mkdtemp(prefix=LOCAL_FOLDERS))
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / _LOCK):
         try:

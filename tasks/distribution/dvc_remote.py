@@ -13,11 +13,10 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from infra.outputs import FOLDER, outputs_of
+from infra.outputs import FOLDER, object_name, outputs_of
 from infra.settings import Settings
 from infra.storage import Store, open_store
 from infra.workspace import prepare
-from tasks.distribution.references import object_name
 from tasks.report import StepError
 
 _SIDE_BY_SIDE = 16

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from infra.outputs import FOLDER
+from infra.outputs import FOLDER, object_name
 from infra.releases import Registry, RegistryError
 from infra.settings import Settings
 from infra.signed_log import Log
@@ -48,11 +48,6 @@ def with_files(digests: Iterable[str], stores: Sequence[Store]) -> set[str]:
     with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
         lists = pool.map(lambda digest: _files(digest, stores), [one for one in named if one.endswith(FOLDER)])
         return named.union(*lists)
-
-
-def object_name(digest: str) -> str:
-    """Name of an object in DVC's cache and remote."""
-    return f"files/md5/{digest[:2]}/{digest[2:]}"
 
 
 def object_digest(name: str) -> str | None:

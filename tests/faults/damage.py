@@ -79,11 +79,8 @@ def _in_dvcs_locks(fault: Fault, reference: Reference, workspace: Workspace) -> 
 
 def _in_checkpoints(fault: Fault, reference: Reference, workspace: Workspace, which: str) -> Result:
     found = sorted((workspace.settings.runs / "checkpoints").rglob("step-*"))
-    steps = sorted({path.name for path in found if path.is_dir()} or {path.name for path in found})
-    for name in steps if which == "all" else steps[-1:]:
-        files = sorted(p for p in found if p.name == name and p.is_file())
-        files += sorted(p for folder in found if folder.name == name for p in folder.rglob("*") if p.is_file())
-        damage(fault, fault.random.choice(files))
+    for path in found if which == "all" else found[-1:]:
+        damage(fault, path)
     return repaired(workspace, reference)
 
 

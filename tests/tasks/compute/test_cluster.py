@@ -38,7 +38,7 @@ def test_a_device_that_ray_does_not_have_is_refused(tmp_path):
 
 
 def test_what_a_killed_run_left_goes_with_the_next(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(cluster, "_SHORT_PATH", tmp_path)
+    monkeypatch.setattr(cluster, "LOCAL_FOLDERS", str(tmp_path / "abcd-ray-"))
     for name in ("abcd-ray-dead", "abcd-ray-running", "other"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "lock").touch()

@@ -35,7 +35,7 @@ def rays_home() -> list[bool]:
 
 def ray_folders(process: psutil.Process) -> set[str]:
     """Ray's temporary folder, as its processes are told."""
-    return set(re.findall(r"/tmp/abcd-ray-\w+", command_line(process)))
+    return set(re.findall(rf"{cluster.LOCAL_FOLDERS}\w+", command_line(process)))
 
 
 class Watcher(threading.Thread):

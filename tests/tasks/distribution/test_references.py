@@ -6,12 +6,13 @@ import subprocess
 
 import pytest
 
+from infra.outputs import object_name
 from infra.releases import Registry, RegistryError
 from infra.settings import Settings
 from infra.signed_log import canonical
 from infra.storage import LocalStore
 from tasks.distribution import registry as writing
-from tasks.distribution.references import named_digests, object_digest, object_name, with_files
+from tasks.distribution.references import named_digests, object_digest, with_files
 from tasks.report import StepError
 
 

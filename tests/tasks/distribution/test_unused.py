@@ -13,13 +13,13 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from infra.outputs import object_name
 from infra.releases import Registry, RegistryError
 from infra.settings import Settings
 from infra.signed_log import Summary, canonical
 from infra.storage import open_store
 from tasks.distribution import registry as writing
 from tasks.distribution.pull import pull
-from tasks.distribution.references import object_name
 from tasks.distribution.unused import unused
 from tasks.distribution.verify import verify
 from tasks.report import sha256_of, write_json
