@@ -69,7 +69,7 @@ def end_descendants(grace_seconds: float = GRACE_SECONDS) -> None:
     me = psutil.Process()
     deadline = time.monotonic() + grace_seconds
     asked: set[int] = set()
-    while living := [p for p in me.children(recursive=True) if _reap(p)]:
+    while living := _living_below(me):
         late = time.monotonic() > deadline
         for process in living:
             if late or process.pid not in asked:
@@ -78,15 +78,20 @@ def end_descendants(grace_seconds: float = GRACE_SECONDS) -> None:
         time.sleep(_POLL_SECONDS)
 
 
-def _reap(process: psutil.Process) -> bool:
-    """Whether a descendant still lives; a zombie that is ours is buried."""
+def _living_below(me: psutil.Process) -> list[psutil.Process]:
+    """The descendants that run; those that have ended are buried, which PID 1 of a container may never do."""
+    living = [process for process in me.children(recursive=True) if _runs(process)]
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG) != (0, 0):
+            pass
+    return living
+
+
+def _runs(process: psutil.Process) -> bool:
     try:
-        if process.status() != psutil.STATUS_ZOMBIE:
-            return True
-        os.waitpid(process.pid, os.WNOHANG)
-    except (psutil.NoSuchProcess, ChildProcessError):
-        pass
-    return False
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _send(process: psutil.Process, number: int) -> None:

@@ -6,28 +6,26 @@ from collections.abc import Iterable
 import psutil
 
 
-def command_line(process: psutil.Process) -> str:
+def command_line(pid: int) -> str:
     """What a process was started as; empty once it is gone."""
     try:
-        return " ".join(process.cmdline())
+        return " ".join(psutil.Process(pid).cmdline())
     except psutil.Error:
         return ""
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process runs; one that has ended and was not waited for does not."""
+    """Whether a process runs; one that has ended does not, even where nobody ever waits for it."""
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
 
 
-def all_gone(pids: Iterable[int], seconds: float) -> bool:
-    """Whether none of the processes runs any more, within so many seconds."""
+def alive_after(pids: Iterable[int], seconds: float) -> list[str]:
+    """Command lines of those processes that still run when all have ended or so many seconds have passed."""
     deadline = time.monotonic() + seconds
     waiting = list(pids)
-    while waiting := [pid for pid in waiting if is_alive(pid)]:
-        if time.monotonic() > deadline:
-            return False
+    while (waiting := [pid for pid in waiting if is_alive(pid)]) and time.monotonic() < deadline:
         time.sleep(0.05)
-    return True
+    return [f"{pid} {command_line(pid)}" for pid in waiting]

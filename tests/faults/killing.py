@@ -10,7 +10,7 @@ import psutil
 from tests.faults.catalogue import Fault
 from tests.faults.judge import Result, published, repaired
 from tests.faults.workspace import INJECT, Ran, Reference, Workspace, ended
-from tests.processes import command_line
+from tests.processes import alive_after, command_line
 
 _START_SECONDS = 120
 _END_SECONDS = 20
@@ -70,9 +70,8 @@ def _the_flow(fault: Fault, reference: Reference, workspace: Workspace, moment: 
     below = psutil.Process(process.pid).children(recursive=True)
     kill(process.pid)
     ran = ended(process)
-    _, alive = psutil.wait_procs(below, timeout=_END_SECONDS)
-    if alive:
-        raise AssertionError(f"the flow was killed, and these live on: {[command_line(p) for p in alive]}")
+    if alive := alive_after([process.pid for process in below], _END_SECONDS):
+        raise AssertionError(f"the flow was killed, and these live on: {alive}")
     return ran
 
 
@@ -94,7 +93,7 @@ def find(process: subprocess.Popen[str], wanted: str) -> int:
         except psutil.NoSuchProcess:
             break
         for member in tree:
-            line = command_line(member)
+            line = command_line(member.pid)
             if line.startswith(wanted) or (line.endswith(wanted) and " -c " not in line):
                 return member.pid
         time.sleep(0.02)

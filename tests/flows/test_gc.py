@@ -132,11 +132,11 @@ def test_a_running_run_or_dvc_command_is_named_and_nothing_is_removed(clone):
     (clone.root / ".dvc" / "tmp" / "rwlock").write_text(json.dumps(busy))
     said = clone.run("abcd", "gc", "--yes", code=1)
     assert f"dvc repro (process {sleeper.pid})" in " ".join(said.split())
-    sleeper.kill()
-    sleeper.wait()
+    sleeper.kill()  # from here on it only has a pid, till it is waited for
     from dvc.repo import Repo
 
     with Repo(str(clone.root)) as repo, repo.lock:
         assert "a dvc command is at work" in " ".join(clone.run("abcd", "gc", "--yes", code=1).split())
     assert lost.exists()
     assert removed(clone) == {"checkpoints": 1}
+    sleeper.wait()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import all_gone
+from tests.processes import alive_after
 
 # A child that starts a grandchild in a session of its own, both ignoring SIGTERM, and writes their process ids.
 TREE = """
@@ -46,7 +46,7 @@ def test_the_whole_tree_dies_within_five_seconds(tmp_path: Path, end: str):
     try:
         pids = tree(tmp_path / "pids")
         os.kill(flow.pid, signal.SIGKILL if end == "flow_killed" else signal.SIGTERM)
-        assert all_gone(pids, 5.0)
+        assert alive_after(pids, 5.0) == []
     finally:
         flow.kill()
         flow.communicate()
@@ -60,7 +60,7 @@ def test_what_a_command_leaves_behind_is_ended(tmp_path: Path):
     flow = start(tmp_path, sys.executable, "-c", code, str(tmp_path / "pid"))
     try:
         assert flow.wait(20) == 0
-        assert all_gone([int((tmp_path / "pid").read_text())], 1.0)
+        assert alive_after([int((tmp_path / "pid").read_text())], 1.0) == []
     finally:
         flow.communicate()
 

@@ -13,7 +13,7 @@ import pytest
 
 from tasks.__main__ import STEPS
 from tests.conftest import Clone
-from tests.processes import command_line
+from tests.processes import alive_after, command_line
 from tests.thread.conftest import Watch
 
 pytestmark = pytest.mark.thread
@@ -130,9 +130,8 @@ def test_a_killed_flow_takes_all_with_it_and_the_next_run_goes_on_from_a_checkpo
     tree = psutil.Process(process.pid).children(recursive=True)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    gone, alive = psutil.wait_procs(tree, timeout=5)
-    assert alive == []
-    assert len(gone) > 5
+    assert len(tree) > 5
+    assert alive_after([member.pid for member in tree], 5) == []
     assert not (clone.root / "artifacts/train").exists()
 
     clone.run("abcd", "gc", "--yes")
@@ -161,15 +160,14 @@ def test_after_gc_nothing_is_made_again_and_every_release_is_whole(
 def test_ctrl_c_stops_the_run_and_its_server(clone: Clone, first_run: tuple[str, Watch]):
     process = clone.start("abcd", "run")
     deadline = time.monotonic() + 60
-    while not [c for c in psutil.Process(process.pid).children(recursive=True) if "dvc" in command_line(c)]:
+    while not [c for c in psutil.Process(process.pid).children(recursive=True) if "dvc" in command_line(c.pid)]:
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < deadline, "no step was started"
         time.sleep(0.05)
     tree = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate()
-    _, alive = psutil.wait_procs(tree, timeout=5)
-    assert alive == []
+    assert alive_after([member.pid for member in tree], 5) == []
     assert process.returncode == 130, said
 
 

@@ -4,7 +4,7 @@ import signal
 import subprocess
 import sys
 
-from tests.processes import all_gone
+from tests.processes import alive_after
 
 # As `scorers.py` does it: a fork server between the step and the process that must not stay behind.
 STEP = """
@@ -40,11 +40,11 @@ def test_a_killed_step_leaves_no_scorer(tmp_path):
     step, pid = started(tmp_path, "late")
     step.send_signal(signal.SIGKILL)
     step.communicate()
-    assert all_gone([pid], seconds=60)
+    assert alive_after([pid], seconds=60) == []
 
 
 def test_nor_does_one_that_was_killed_before_the_scorer_looked(tmp_path):
     step, pid = started(tmp_path, "early")
     step.communicate()
     assert step.returncode == -signal.SIGKILL
-    assert all_gone([pid], seconds=60)
+    assert alive_after([pid], seconds=60) == []

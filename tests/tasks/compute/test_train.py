@@ -23,7 +23,7 @@ from tasks.compute.loop import Checkpoints, Place, Run
 from tasks.compute.loop import train as train_here
 from tasks.compute.worker import open_run, work_at, write_outputs
 from tasks.report import StepError, sha256_of, write_json
-from tests.processes import all_gone, command_line
+from tests.processes import alive_after, command_line
 
 pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.timeout(240)]
 
@@ -35,7 +35,7 @@ def rays_home() -> list[bool]:
 
 def ray_folders(process: psutil.Process) -> set[str]:
     """Ray's temporary folder, as its processes are told."""
-    return set(re.findall(rf"{cluster.LOCAL_FOLDERS}\w+", command_line(process)))
+    return set(re.findall(rf"{cluster.LOCAL_FOLDERS}\w+", command_line(process.pid)))
 
 
 class Watcher(threading.Thread):
@@ -63,7 +63,7 @@ class Watcher(threading.Thread):
         for process in psutil.Process().children(recursive=True):
             with contextlib.suppress(psutil.Error):
                 self.folders |= ray_folders(process)
-                if "RayTrainWorker" in command_line(process):
+                if "RayTrainWorker" in command_line(process.pid):
                     self.workers.add(process.pid)
                     if kill and not self.killed:
                         self.killed = process.pid
@@ -97,6 +97,10 @@ def job_of(workspace, out: Path, checkpoints: Path) -> Job:
     )  # fmt: skip
 
 
+def below_here() -> set[int]:
+    return {child.pid for child in psutil.Process().children(recursive=True)}
+
+
 def same_files(left: Path, right: Path) -> None:
     for name in (WEIGHTS_FILE, CURVES_FILE):
         assert sha256_of(left / name) == sha256_of(right / name), name
@@ -111,7 +115,7 @@ def test_a_worker_that_dies_or_hangs_changes_nothing(workspace, tmp_path, capfd,
     home = rays_home()
     out, settings = tmp_path / "out", workspace.settings(workers=2, checkpoint_steps=20, stall_seconds=15)
     out.mkdir()
-    environment = set(os.environ)
+    environment, others = set(os.environ), below_here()
     with Watcher(kill_when=settings.runs / "checkpoints", by=end) as watcher:
         report = train.run(workspace.params, settings, out)
     assert watcher.killed
@@ -139,7 +143,7 @@ def test_a_worker_that_dies_or_hangs_changes_nothing(workspace, tmp_path, capfd,
     # Nothing is left.
     assert not list((settings.runs / "checkpoints").rglob("*.safetensors"))
     assert not list((settings.runs / "progress").iterdir())
-    assert all_gone((child.pid for child in psutil.Process().children(recursive=True)), 5.0)
+    assert alive_after(below_here() - others, 5.0) == []
     assert len(watcher.folders) == 1
     assert not any(Path(folder).exists() for folder in watcher.folders)
     assert rays_home() == home
@@ -176,7 +180,7 @@ def test_any_number_of_workers_gives_the_same_bytes(workspace, tmp_path, counts)
 
 def find(family: list[psutil.Process], program: str) -> psutil.Process:
     """The one process of a family that runs a program."""
-    [found] = [process for process in family if program in command_line(process).split(" ")[0]]
+    [found] = [process for process in family if program in command_line(process.pid).split(" ")[0]]
     return found
 
 
@@ -212,7 +216,7 @@ def test_however_it_ends_all_of_it_ends(workspace, ended):
     said = step.communicate(timeout=100)[1]
     assert step.returncode != 0, said
     # Ray's agents look at their parent now and then only.
-    assert all_gone((process.pid for process in family if "Agent" not in command_line(process)), 10.0)
+    assert alive_after((process.pid for process in family if "Agent" not in command_line(process.pid)), 10.0) == []
     if "head" in ended:
         assert "GCS may have been killed" in said
     assert folders
