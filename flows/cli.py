@@ -11,15 +11,9 @@ from rich.logging import RichHandler
 from rich.markup import escape
 
 from flows import doctor, gc, promotion, releases, run
-from flows.graph import StaleUpstreamError, StepFailedError
+from flows.failure import SAYS_ALL
 from flows.server import ServerError
 from infra.disk import full_disk
-from infra.lock import LockedError
-from infra.outputs import DamagedError
-from infra.settings import SettingsError, WorkspaceError
-from infra.storage import StorageError
-from tasks.params import ParamsError
-from tasks.report import StepError
 
 app = typer.Typer(
     name="abcd",
@@ -38,19 +32,7 @@ for panel, commands in COMMANDS.items():
     for command in commands:
         app.command(rich_help_panel=panel)(command)
 
-# Errors whose message says all: what was expected, what was found, what to do next.
-EXPECTED_ERRORS = (
-    ParamsError,
-    SettingsError,
-    WorkspaceError,
-    LockedError,
-    DamagedError,
-    StepError,
-    StepFailedError,
-    StaleUpstreamError,
-    ServerError,
-    StorageError,
-)
+EXPECTED_ERRORS = (*SAYS_ALL, ServerError)
 
 
 @app.callback()

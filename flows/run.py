@@ -55,8 +55,13 @@ def run(
         _edit(_assignments(source, text_column, name, assign or [], settings), settings, console)
         made = params.load(settings.workspace / params.PARAMS_FILE)
         console.print(f"[bold]abcd[/] makes [bold]{made.model_name}[/] from {escape(', '.join(made.discover.sources))}")
-        release = _run_pipeline(settings, console, verbose=verbose)
-    _say_what_came_out(release, settings, console)
+        shown = terminal.RichTerminal(console, verbose=verbose)
+        try:
+            release = _run_pipeline(settings, shown)
+            _say_what_came_out(release, settings, console)
+        finally:
+            if shown.report_path:
+                console.print(f"report     {shown.report_path}", soft_wrap=True, highlight=False)
 
 
 def discover(*, as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False) -> None:
@@ -113,10 +118,10 @@ def _edit(assignments: list[tuple[str, Any]], settings: Settings, console: Conso
         console.print(f"  [{'green' if line.startswith('+') else 'red'}]{escape(line)}[/]", highlight=False)
 
 
-def _run_pipeline(settings: Settings, console: Console, *, verbose: bool) -> "PublishedRelease":
+def _run_pipeline(settings: Settings, shown: terminal.RichTerminal) -> "PublishedRelease":
     """Run the flow on a Prefect server; its UI can be looked at while it runs."""
     server.configure(settings, quiet=True)
-    shown = terminal.RichTerminal(console, verbose=verbose)
+    console = shown.console
     with ExitStack() as stack:
         with console.status("starting the Prefect server"):
             url = stack.enter_context(server.prefect_server(settings))
