@@ -44,7 +44,10 @@ class StepResult(BaseModel):
 
 
 class StepLog:
-    """What a step writes, kept in the run's folder; its end at hand. A log that cannot be kept fails nothing."""
+    """`with StepLog(path) as log: log.line(...)`: what a step writes, kept in a file, its end at hand.
+
+    A log that cannot be kept fails nothing.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path, self.tail = path, deque[str](maxlen=TAIL_LINES)
@@ -64,8 +67,10 @@ class StepLog:
             except OSError as error:
                 self._give_up(error)
 
-    def close(self) -> None:
-        """All was written."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         if self._file is not None:
             try:
                 self._file.close()

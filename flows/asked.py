@@ -39,6 +39,11 @@ class Asked(BaseModel):
     commit: str = Field(default="", description="empty: nothing was ever committed")
     edited: int = Field(default=0, description="files that differ from the commit")
 
+    @property
+    def uncommitted(self) -> str:
+        """How many files differ from the commit, in words."""
+        return f"{self.edited} file{'s' if self.edited > 1 else ''} that {'are' if self.edited > 1 else 'is'} not committed"
+
 
 def asked(settings: Settings) -> Asked:
     """What `params.yaml` and git say now; what cannot be read is left out, for the run itself says why."""

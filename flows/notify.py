@@ -7,6 +7,8 @@ Prefect, as `block:slack-webhook/team`), or any URL that Apprise knows: `slack:/
 
 import logging
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 from httpx import Response
@@ -68,20 +70,42 @@ def deliver(url: SecretStr, *, subject: str, body: str, kind: Kind, facts: dict[
         NotifyError: it was not taken.
     """
     try:
-        block = block_of(url)
-        if isinstance(block, Webhook):
-            _post(block, facts | {"subject": subject, "text": body})
-        else:
-            if isinstance(block, AbstractAppriseNotificationBlock):
-                block.notify_type = kind
-            # Without a running event loop, as here, it waits for the answer.
-            block.notify(body, subject)  # type: ignore[unused-coroutine]
+        with _apprise_unheard():
+            _send(block_of(url), subject=subject, body=body, kind=kind, facts=facts)
     except NotifyError:
         raise
     except NotificationError as error:
         raise NotifyError(_without_secrets(f"not delivered: {error.log.strip()}", url)) from None
     except Exception as error:  # noqa: BLE001 - whatever a block raises, the run has ended as it has
         raise NotifyError(_without_secrets(f"{type(error).__name__}: {error}", url)) from None
+
+
+def _send(
+    block: Webhook | NotificationBlock, *, subject: str, body: str, kind: Kind, facts: dict[str, str]
+) -> None:
+    if isinstance(block, Webhook):
+        answer: Response | None = run_coro_as_sync(block.call(facts | {"subject": subject, "text": body}))
+        if answer is None or not answer.is_success:
+            raise NotifyError(f"the webhook answered {answer.status_code if answer else 'nothing'}")
+        return
+    if isinstance(block, AbstractAppriseNotificationBlock):
+        block.notify_type = kind
+    with block.raise_on_failure():
+        # Without a running event loop, as here, it waits for the answer.
+        block.notify(body, subject)  # type: ignore[unused-coroutine]
+
+
+@contextmanager
+def _apprise_unheard() -> Iterator[None]:
+    """Keep Apprise's log, which quotes URLs, from all but the block that listens to it."""
+    log, nobody = logging.getLogger("apprise"), logging.NullHandler()
+    propagates, log.propagate = log.propagate, False
+    log.addHandler(nobody)
+    try:
+        yield
+    finally:
+        log.removeHandler(nobody)
+        log.propagate = propagates
 
 
 def block_of(url: SecretStr) -> Webhook | NotificationBlock:
@@ -130,12 +154,6 @@ def facts(summary: Summary) -> dict[str, str]:
         "release": summary.release,
         "bits_per_byte": "" if summary.bits_per_byte is None else f"{summary.bits_per_byte:.6f}",
     }
-
-
-def _post(block: Webhook, payload: dict[str, str]) -> None:
-    answer: Response | None = run_coro_as_sync(block.call(payload))
-    if answer is None or not answer.is_success:
-        raise NotifyError(f"the webhook answered {answer.status_code if answer else 'nothing'}")
 
 
 def _scheme(url: SecretStr) -> str:

@@ -39,7 +39,7 @@ def _next(s: Summary) -> Iterator[str]:
 
 def _asked(s: Summary) -> Iterator[str]:
     yield "## What was asked"
-    edited = f", with {s.asked.edited} files that are not committed" if s.asked.edited else ""
+    edited = f" and {s.asked.uncommitted}" if s.asked.edited else ""
     rows = [
         ("model", literal(s.asked.name or "not known: params.yaml cannot be used")),
         ("sources", literal(", ".join(s.asked.sources) or "not known")),

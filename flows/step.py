@@ -31,9 +31,12 @@ def run_step(step: str, *, look_again: bool = False) -> StepResult:
     settings, logger, started = Settings.load(), get_run_logger(), time.monotonic()
     terminal.active().start(step)
     run = account.active() or account.Account.of_run(step, settings)
-    log = run.log(step)
     try:
-        with StepProcess(step, settings, look_again=look_again) as process, _Progress(step, settings) as progress:
+        with (
+            run.log(step) as log,
+            StepProcess(step, settings, look_again=look_again) as process,
+            _Progress(step, settings) as progress,
+        ):
             for line in process.lines():
                 if line is None:
                     progress.update()
@@ -48,8 +51,6 @@ def run_step(step: str, *, look_again: bool = False) -> StepResult:
         if isinstance(error, StepFailedError):
             present.attempt(create_markdown_artifact, present.failed(failure), key=f"{step}-report")
         raise
-    finally:
-        log.close()
     folder = settings.artifacts / step
     result = StepResult(
         step=step, outcome=outcome, seconds=time.monotonic() - started, report=Report.read(folder)

@@ -139,17 +139,16 @@ def _lines(account: Account) -> Iterator[StepLine]:
 
 
 def _pictures(reports: Mapping[str, Report], settings: Settings, weights: str) -> Iterator[Picture]:
-    """Curves first; of a step that a later run makes anew at this moment there may be none."""
+    """Curves first, each once; of a step that a later run makes anew at this moment there may be none."""
+    seen: set[str] = set()
     for step in sorted(reports, key=lambda step: list(_TITLES).index(step) if step in _TITLES else len(_TITLES)):
-        for name in reports[step].pictures:
-            yield from _found(_TITLES.get(step, step), settings.artifacts / step / name)
+        found = [(_TITLES.get(step, step), settings.artifacts / step / name) for name in reports[step].pictures]
         if step == "train" and weights:
-            yield from _found(_SPEED_TITLE, settings.runs / "measured" / f"{weights}.png")
-
-
-def _found(title: str, path: Path) -> Iterator[Picture]:
-    if path.is_file():
-        yield Picture(title=title, path=path)
+            found.append((_SPEED_TITLE, settings.runs / "measured" / f"{weights}.png"))
+        for title, path in found:
+            if path.is_file() and (digest := sha256_of(path)) not in seen:
+                seen.add(digest)
+                yield Picture(title=title, path=path)
 
 
 def _samples(settings: Settings) -> tuple[tuple[str, str], ...]:

@@ -67,6 +67,25 @@ def test_the_prefect_run_has_logs_progress_reports_and_pictures(first_run: tuple
     assert any("Running stage 'train'" in line["message"] for line in post("logs"))
 
 
+def test_what_a_person_sees_first_is_the_summary_with_pictures(
+    clone: Clone, first_run: tuple[str, Watch], prefect_url: str
+):
+    """The UI lists a flow run's own artifacts, newest first, before those of its tasks."""
+    said, _ = first_run
+    query = {"flow_runs": {"parent_task_run_id": {"is_null_": True}}, "sort": "ID_DESC"}
+    answer = httpx.post(f"{prefect_url}/artifacts/filter", json=query, trust_env=False).raise_for_status().json()
+    first = next(artifact for artifact in answer if artifact["flow_run_id"] and not artifact["task_run_id"])
+    assert first["key"] == "summary"
+    assert first["data"].startswith("# notes@v1 waits for your decision")  # few documents are held out
+    for part in ("What was asked", "What it cost", "Steps", "Data", "Curves", "tokens a second"):
+        assert part in first["data"]
+    assert first["data"].count("data:image/png;base64,") == 4
+    report = Path(said.partition("report     ")[2].splitlines()[0])
+    assert "notes@v1 waits for your decision" in report.read_text(encoding="utf-8")
+    assert (report.parent / "data_docs" / "index.html").is_file()
+    assert "tasks train" in (report.parent / "train.log").read_text(encoding="utf-8")
+
+
 def test_a_second_repro_runs_nothing(clone: Clone, first_run: tuple[str, Watch]):
     assert ran(clone.run("dvc", "repro")) == []
     assert "up to date" in clone.run("dvc", "status")
@@ -207,6 +226,9 @@ def test_a_bad_source_ends_with_a_clear_error_and_nothing_half_written(
     assert "error:" in said
     assert str(source.name) in said
     assert "Traceback" not in said
+    report = Path(said.partition("report     ")[2].splitlines()[0]).read_text(encoding="utf-8")
+    assert "failed at discover" in report
+    assert source.name in report
     assert not list((clone.root / "artifacts").glob(".*.new"))
 
 
