@@ -114,20 +114,36 @@ def block_of(url: SecretStr) -> Webhook | NotificationBlock:
     Raises:
         NotifyError: it names none.
     """
+    kind, said = kind_of(url), url.get_secret_value()
+    if kind == "a webhook":
+        return Webhook(url=url)
+    if not said.startswith(_SAVED):
+        return Notification(url=url)
+    block = Block.load(said.removeprefix(_SAVED))
+    if not isinstance(block, Webhook | NotificationBlock):
+        raise NotifyError(f"expected a webhook or notification block, found {type(block).__name__}")
+    return block
+
+
+def kind_of(url: SecretStr) -> str:
+    """What a setting names, in words without its secret; nothing is sent or loaded.
+
+    Raises:
+        NotifyError: nothing that can be used.
+    """
     # Here, because it takes a third of a second to import.
     from apprise import Apprise
 
     said = url.get_secret_value()
     if said.startswith(_SAVED):
-        block = Block.load(said.removeprefix(_SAVED))
-        if not isinstance(block, Webhook | NotificationBlock):
-            raise NotifyError(f"expected a webhook or notification block, found {type(block).__name__}")
-        return block
+        return "a block saved in Prefect"
     # A webhook of Slack, Teams, Discord and others is known by its https URL; any other one gets JSON.
-    if Apprise.instantiate(said, suppress_exceptions=True):
-        return Notification(url=url)
+    with _apprise_unheard():
+        service = Apprise.instantiate(said, suppress_exceptions=True)
+    if service:
+        return f"{service.service_name}"
     if said.startswith(("http://", "https://")):
-        return Webhook(url=url)
+        return "a webhook"
     raise NotifyError(f"expected https://..., block:TYPE/NAME or a URL that Apprise knows, found {_scheme(url)}")
 
 

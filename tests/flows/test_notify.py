@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from pydantic import SecretStr
 
-from flows import notify
+from flows import doctor, notify
 from flows.summary import Summary, summary_of
 from infra.settings import Settings
 from tasks.report import StepError
@@ -125,6 +125,26 @@ def test_a_message_that_cannot_be_sent_is_a_warning_without_the_secret(
     [warning] = [text for text in warnings_of() if text.startswith("nobody was notified")]
     assert said in warning
     assert SECRET not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("url", "state", "found"),
+    [
+        (f"https://hooks.example/{SECRET}", "ok", "a webhook is told"),
+        (f"https://hooks.slack.com/services/T1JJ3T3L2/A1BRTD4JD/{SECRET[:-7]}{'x' * 17}", "ok", "Slack is told"),
+        ("block:slack-webhook/team", "ok", "a block saved in Prefect is told"),
+        (f"mailtos://me:{SECRET}@mail.example", "ok", "E-Mail is told"),
+        (f"pigeon://{SECRET}", "fail", "found pigeon:"),
+        ("", "ok", "nobody is told"),
+    ],
+)
+def test_doctor_says_who_is_told_and_sends_nothing(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capfd, url: str, state: str, found: str
+):
+    monkeypatch.setenv("ABCD_NOTIFY", url)
+    [finding] = [check() for check in doctor.CHECKS if check.__name__ == "_notify"]
+    assert (finding.state, found in finding.found) == (state, True), finding
+    assert SECRET not in f"{finding}{capfd.readouterr()}"
 
 
 def test_the_setting_is_never_shown(settings: Settings, monkeypatch: pytest.MonkeyPatch):
