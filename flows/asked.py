@@ -42,7 +42,7 @@ class Asked(BaseModel):
     @property
     def uncommitted(self) -> str:
         """How many files differ from the commit, in words."""
-        return f"{self.edited} file{'s' if self.edited > 1 else ''} that {'are' if self.edited > 1 else 'is'} not committed"
+        return f"{self.edited} files that are not committed" if self.edited > 1 else "1 file that is not committed"
 
 
 def asked(settings: Settings) -> Asked:

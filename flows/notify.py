@@ -20,6 +20,7 @@ from prefect.utilities.asyncutils import run_coro_as_sync
 from pydantic import SecretStr
 
 from flows.outcome import State
+from flows.reports import REPORT_FILE
 from flows.summary import Summary
 from infra.settings import Settings
 
@@ -80,9 +81,7 @@ def deliver(url: SecretStr, *, subject: str, body: str, kind: Kind, facts: dict[
         raise NotifyError(_without_secrets(f"{type(error).__name__}: {error}", url)) from None
 
 
-def _send(
-    block: Webhook | NotificationBlock, *, subject: str, body: str, kind: Kind, facts: dict[str, str]
-) -> None:
+def _send(block: Webhook | NotificationBlock, *, subject: str, body: str, kind: Kind, facts: dict[str, str]) -> None:
     if isinstance(block, Webhook):
         answer: Response | None = run_coro_as_sync(block.call(facts | {"subject": subject, "text": body}))
         if answer is None or not answer.is_success:
@@ -156,7 +155,7 @@ def body(summary: Summary) -> str:
     """Why, what to type next, where the report is; no text of documents but what the reasons quote."""
     lines = [*summary.outcome.reasons, *summary.outcome.helps]
     lines += [f"{command.text}  ({command.does})" for command in summary.outcome.next[:1]]
-    return "\n".join([*lines, f"Report: {summary.folder / 'report.html'}"])
+    return "\n".join([*lines, f"Report: {summary.folder / REPORT_FILE}"])
 
 
 def facts(summary: Summary) -> dict[str, str]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from flows.figures import Rows, duration
 from flows.present import data_uri, failed
+from flows.reports import REPORT_FILE
 from flows.summary import Summary
 from tasks.distribution.markdown import as_text, code_block, literal, table
 
@@ -103,5 +104,5 @@ def _samples(s: Summary) -> Iterator[str]:
 
 def _where(s: Summary) -> Iterator[str]:
     yield "## Where it is"
-    rows = [("this report, as one file for a browser", f"`{s.folder / 'report.html'}`"), ("logs", f"`{s.folder}`")]
+    rows = [("this report, as one file for a browser", f"`{s.folder / REPORT_FILE}`"), ("logs", f"`{s.folder}`")]
     yield table(("what", "where"), rows)

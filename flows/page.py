@@ -7,9 +7,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from flows.figures import duration
 from flows.present import data_uri
+from flows.reports import REPORT_FILE
 from flows.summary import Summary
 
-REPORT_FILE = "report.html"
 _TEMPLATE = "report.html.j2"
 
 

@@ -36,11 +36,14 @@ def test_an_error_goes_on_and_is_in_the_account(told: list[Account]):
 
 
 def test_the_error_of_the_step_is_the_cause_not_that_of_the_flow_around_it(told: list[Account]):
-    with pytest.raises(RuntimeError), account("pipeline") as now:
+    def clean(now: Account) -> None:
         with now.log("clean") as log:
             log.line("clean: reading")
         now.failed("clean", 1.0, StepError("expected text; add some"))
         raise RuntimeError("a step failed")
+
+    with pytest.raises(RuntimeError), account("pipeline") as now:
+        clean(now)
     assert told[0].failure.cause == "expected text; add some"
     assert told[0].failure.tail == ("clean: reading",)
 

@@ -1,7 +1,5 @@
 """People are told of news by a webhook; a message that cannot be sent is a warning without the secret."""
 
-import json
-import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -13,6 +11,7 @@ from flows.summary import Summary, summary_of
 from infra.settings import Settings
 from tasks.report import StepError
 from tests.flows.conftest import release
+from tests.receiver import Receiver, receiving
 
 # Apprise still asks for a module that Python 3.13 has no more, and does without it there.
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
@@ -20,34 +19,10 @@ pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:Deprecati
 SECRET = "hunter2-canary"
 
 
-class Receiver(HTTPServer):
-    """Takes what is posted, and answers with `status`."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.status, self.paths, self.posted = 200, list[str](), list[dict]()
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Receiver
-
-    def do_POST(self) -> None:
-        self.server.paths.append(self.path)
-        self.server.posted.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-        self.send_response(self.server.status)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Quiet."""
-
-
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    server = Receiver()
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with receiving() as server:
+        yield server
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from tasks.__main__ import STEPS
 from tests.conftest import Clone
 from tests.processes import alive_after, command_line
+from tests.receiver import receiving
 from tests.thread.conftest import Watch
 
 pytestmark = pytest.mark.thread
@@ -219,10 +221,18 @@ def test_a_bad_source_ends_with_a_clear_error_and_nothing_half_written(
     if content == "binaries":
         (source / "photo.jpg").write_bytes(b"\xff\xd8\xff\xe0" + bytes(200))
     kept = (clone.root / "params.yaml").read_text()
-    try:
-        said = clone.run("abcd", "run", "--source", str(source), code=1, PREFECT_API_URL=prefect_url)
-    finally:
-        (clone.root / "params.yaml").write_text(kept)
+    with receiving() as receiver:
+        url = f"http://127.0.0.1:{receiver.server_port}/hook"
+        save = f"from prefect.blocks.webhook import Webhook; Webhook(url={url!r}).save('team', overwrite=True)"
+        clone.run(sys.executable, "-c", save, PREFECT_API_URL=prefect_url)
+        environment = {"PREFECT_API_URL": prefect_url, "ABCD_NOTIFY": "block:webhook/team"}
+        try:
+            said = clone.run("abcd", "run", "--source", str(source), code=1, **environment)
+        finally:
+            (clone.root / "params.yaml").write_text(kept)
+    [posted] = receiver.posted
+    assert posted["state"] == "failed"
+    assert source.name in posted["text"]
     assert "error:" in said
     assert str(source.name) in said
     assert "Traceback" not in said
