@@ -1,4 +1,4 @@
-"""A flow run becomes an account of it: what was done, by whom the time was taken, how it ended; told at its end.
+"""A flow run becomes an account of it: what was done, how long it took, how it ended; told at its end.
 
 `account(flow)` surrounds the body of every flow. The outermost one is the run: what its steps and subflows do is
 written down in it, and at the end, good or bad, it is told to people (`flows/tell.py`).
@@ -123,8 +123,9 @@ class Account:
         return self.logs[step]
 
     def done(self, result: StepResult) -> None:
-        """A step ended well."""
-        self.steps.append(result)
+        """A step ended well; one that was asked for again, and had nothing to do, is told once."""
+        if result.outcome != "current" or all(done.step != result.step for done in self.steps):
+            self.steps.append(result)
 
     def failed(self, step: str, seconds: float, error: BaseException) -> Failure:
         """A step ended badly."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from prefect.artifacts import create_markdown_artifact
 
-from flows import notify, overview, page, terminal
+from flows import overview, page, terminal
 from flows.account import ID_FILE, Account
 from flows.present import attempt
 from flows.summary import Summary, summary_of
@@ -27,7 +27,8 @@ def tell(account: Account, settings: Settings) -> None:
         terminal.active().report(report)
     # The UI shows a run's own artifacts, newest first, before those of its tasks: the last one made is the first seen.
     attempt(_show, summary)
-    notify.send(summary, settings)
+    if settings.notify.get_secret_value():
+        attempt(_notify, summary, settings)
 
 
 def _prepare(account: Account, settings: Settings) -> Summary:
@@ -49,6 +50,13 @@ def _keep_data_docs(account: Account, settings: Settings) -> Path | None:
     kept = account.folder / "data_docs"
     shutil.copytree(source, kept, dirs_exist_ok=True)
     return kept / "index.html"
+
+
+def _notify(summary: Summary, settings: Settings) -> None:
+    # Here, because Prefect's blocks take a third of a second to import.
+    from flows import notify
+
+    notify.send(summary, settings)
 
 
 def _show(summary: Summary) -> None:

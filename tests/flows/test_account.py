@@ -48,6 +48,14 @@ def test_the_error_of_the_step_is_the_cause_not_that_of_the_flow_around_it(told:
     assert told[0].failure.tail == ("clean: reading",)
 
 
+def test_a_step_asked_for_twice_is_told_once_unless_it_ran_twice(ended):
+    account = ended("ingest", outcome="current")
+    account.done(account.steps[0])
+    assert len(account.steps) == 1
+    account.done(account.steps[0].model_copy(update={"outcome": "ran"}))
+    assert len(account.steps) == 2
+
+
 def test_ctrl_c_is_no_failure(told: list[Account]):
     with pytest.raises(KeyboardInterrupt), account("pipeline"):
         raise KeyboardInterrupt
