@@ -62,7 +62,9 @@ def outcome_of(account: Account, *, name: str, prompt: str) -> Outcome:
     if account.failure:
         where = f" at {account.failed_step}" if account.failed_step else ""
         reasons = (account.failure.cause,)
-        return Outcome(state="failed", headline=f"{name or account.flow} failed{where}", reasons=reasons)
+        return Outcome(
+            state="failed", headline=f"{name or account.flow} failed{where}", reasons=reasons, next=(_again(),)
+        )
     if account.nothing_new:
         return Outcome(state="unchanged", headline=f"{name}: nothing new", reasons=(account.nothing_new,))
     if account.release:
@@ -76,7 +78,10 @@ def _of_release(account: Account, release: PublishedRelease, prompt: str) -> Out
     use = (
         Command(text=f"abcd sample --release {release.ref} {shlex.quote(prompt)}", does="let it go on with a text"),
         Command(text=f"abcd show {release.ref}", does="its record: code, data, params, measurements"),
-        Command(text=f"abcd pull {release.ref} --to model", does="a folder that transformers and vLLM load"),
+        Command(
+            text=f"abcd pull {release.ref} --to model",
+            does="a folder that transformers and vLLM load, its card in README.md",
+        ),
     )
     promote = Command(text=f"abcd promote {release.ref}", does="make it the champion because you say so")
     return Outcome(
@@ -110,4 +115,4 @@ def _what_would_help(account: Account, reasons: tuple[str, ...]) -> list[str]:
 
 
 def _again() -> Command:
-    return Command(text="abcd run", does="go on where it was")
+    return Command(text="abcd run", does="go on where it was, once the cause is gone")
