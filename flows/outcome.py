@@ -80,7 +80,7 @@ def _of_release(account: Account, release: PublishedRelease, prompt: str) -> Out
         Command(text=f"abcd show {release.ref}", does="its record: code, data, params, measurements"),
         Command(
             text=f"abcd pull {release.ref} --to model",
-            does="a folder that transformers and vLLM load, its card in README.md",
+            does="for transformers and vLLM, with its card",
         ),
     )
     promote = Command(text=f"abcd promote {release.ref}", does="make it the champion because you say so")
