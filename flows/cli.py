@@ -10,9 +10,10 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.markup import escape
 
-from flows import doctor, gc, promotion, releases, run
+from flows import doctor, gc, operate, promotion, releases, run
 from flows.graph import StaleUpstreamError, StepFailedError
 from flows.server import ServerError
+from flows.supervisor import PlatformError
 from infra.disk import full_disk
 from infra.lock import LockedError
 from infra.outputs import DamagedError
@@ -32,6 +33,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     "Make": (run.run, run.discover, run.publish),
     "Use": (releases.releases, releases.show, releases.pull, releases.verify, releases.sample),
     "Decide": (promotion.promote, promotion.rollback, promotion.history),
+    "Operate": (operate.up, operate.status, operate.down),
     "Machine": (doctor.doctor, gc.gc),
 }
 for panel, commands in COMMANDS.items():
@@ -49,6 +51,7 @@ EXPECTED_ERRORS = (
     StepFailedError,
     StaleUpstreamError,
     ServerError,
+    PlatformError,
     StorageError,
 )
 

@@ -43,6 +43,13 @@ class Settings(BaseSettings):
     checkpoint_steps: int = Field(default=100, ge=1, description="optimizer steps between checkpoints")
     stall_seconds: int = Field(default=600, ge=1, description="a worker without a step for so long is started anew")
     discover: bool = Field(default=False, description="look at the sources again instead of keeping the manifest")
+    host: str = Field(
+        default="127.0.0.1", description="where `abcd up` listens; other than loopback needs an auth string"
+    )
+    port: int = Field(default=4200, ge=1, le=65535, description="port of the Prefect API and UI of `abcd up`")
+    auth_file: Path | None = Field(
+        default=None, description="file with the auth string of the Prefect API, user:password"
+    )
 
     @model_validator(mode="after")
     def _place(self) -> Self:
@@ -57,6 +64,7 @@ class Settings(BaseSettings):
             "registry": _place_or_url(root, self.registry or state / "registry"),
             "remote": _place_or_url(root, self.remote or state / "remote"),
             "source_root": root / self.source_root,
+            "auth_file": root / self.auth_file if self.auth_file else None,
         }
         for name, folder in [
             ("keys", "keys"), ("cache", "cache"), ("prefect_home", "prefect"), ("dvc_cache", "dvc-cache"),
