@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from flows import server
 from flows.platform_state import Known, PlatformState, path_of, wait_for_end
@@ -213,10 +212,10 @@ def _show(state: PlatformState, settings: Settings, console: Console, *, offer: 
     """The addresses, what can be run there, what runs and what comes next."""
     offer = offer or _planned_offer(state)
     console.print(f"\nUI   [bold]{state.ui_url}[/]\nAPI  {state.ui_url}/api\n", highlight=False)
-    table = Table("deployment", "address", "schedule", box=None, pad_edge=False)
+    widest = max((len(each.name) for each in offer.deployments), default=0)
     for each in offer.deployments:
-        table.add_row(each.name, each.url, each.schedule)
-    console.print(table, soft_wrap=True)
+        schedule = f"  [dim]{each.schedule}[/]" if each.schedule else ""
+        console.print(f"{each.name:<{widest}}  {each.url}{schedule}", highlight=False, soft_wrap=True)
     for run in offer.running:
         console.print(f"{run.state.lower()}: {run.deployment} ({run.name}) since {_time(run.at)}", highlight=False)
     for run in offer.planned:

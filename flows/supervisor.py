@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -218,6 +219,8 @@ def worker_environment(settings: Settings) -> dict[str, str]:
     """What the worker and its runs see: this process's environment without what only the server needs."""
     servers = ("PREFECT_API_DATABASE_", "PREFECT_SERVER_DATABASE_", server.SERVER_AUTH)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(servers)}
+    # `python` in prefect.yaml and dvc.yaml is this interpreter, its code the workspace's.
+    kept["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", os.defpath)])
     kept["PYTHONPATH"] = os.pathsep.join(filter(None, [str(settings.workspace), kept.get("PYTHONPATH", "")]))
     return kept | {
         "ABCD_WORKSPACE": str(settings.workspace),
