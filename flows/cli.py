@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.markup import escape
 
-from flows import doctor, gc, operate, promotion, releases, run
+from flows import doctor, gc, night, operate, promotion, releases, run
 from flows.graph import StaleUpstreamError, StepFailedError
 from flows.server import ServerError
 from flows.supervisor import PlatformError
@@ -30,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
-    "Make": (run.run, run.discover, run.publish),
+    "Make": (run.run, night.nightly, run.discover, run.publish),
     "Use": (releases.releases, releases.show, releases.pull, releases.verify, releases.sample),
     "Decide": (promotion.promote, promotion.rollback, promotion.history),
     "Operate": (operate.up, operate.status, operate.down),

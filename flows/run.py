@@ -2,7 +2,8 @@
 
 import os
 import shlex
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -55,7 +56,10 @@ def run(
         _edit(_assignments(source, text_column, name, assign or [], settings), settings, console)
         made = params.load(settings.workspace / params.PARAMS_FILE)
         console.print(f"[bold]abcd[/] makes [bold]{made.model_name}[/] from {escape(', '.join(made.discover.sources))}")
-        release = _run_pipeline(settings, console, verbose=verbose)
+        with shown_run(settings, console, verbose=verbose):
+            from flows.pipeline import pipeline
+
+            release = pipeline()
     _say_what_came_out(release, settings, console)
 
 
@@ -113,8 +117,9 @@ def _edit(assignments: list[tuple[str, Any]], settings: Settings, console: Conso
         console.print(f"  [{'green' if line.startswith('+') else 'red'}]{escape(line)}[/]", highlight=False)
 
 
-def _run_pipeline(settings: Settings, console: Console, *, verbose: bool) -> "PublishedRelease":
-    """Run the flow on a Prefect server; its UI can be looked at while it runs."""
+@contextmanager
+def shown_run(settings: Settings, console: Console, *, verbose: bool) -> Iterator[None]:
+    """A Prefect server for the flow that the block imports and runs, and what it does shown in the terminal."""
     server.configure(settings, quiet=True)
     shown = terminal.RichTerminal(console, verbose=verbose)
     with ExitStack() as stack:
@@ -122,12 +127,11 @@ def _run_pipeline(settings: Settings, console: Console, *, verbose: bool) -> "Pu
             url = stack.enter_context(server.prefect_server(settings))
             from prefect.logging.handlers import APILogHandler
 
-            from flows.pipeline import pipeline
         console.print(f"[dim]watch it at {url.removesuffix('/api')}[/]")
         stack.callback(APILogHandler().flush)
         stack.enter_context(terminal.shown_on(shown))
         stack.enter_context(shown.live())
-        return pipeline()
+        yield
 
 
 def _say_what_came_out(release: "PublishedRelease", settings: Settings, console: Console) -> None:
