@@ -184,7 +184,9 @@ def pod_problems(objects: list[Object]) -> list[str]:
                 problems.append(f"{name}/{container['name']}: may gain privileges")
             if "memory" not in container.get("resources", {}).get("limits", {}):
                 problems.append(f"{name}/{container['name']}: has no memory limit")
-            if "livenessProbe" not in container or "readinessProbe" not in container and "startupProbe" not in container:
+            if "livenessProbe" not in container or (
+                "readinessProbe" not in container and "startupProbe" not in container
+            ):
                 problems.append(f"{name}/{container['name']}: says neither that it is ready nor that it lives")
             if container["image"].startswith(f"{OURS}:") and spec.get("enableServiceLinks") is not False:
                 problems.append(f"{name}: gets variables made of the names of services")

@@ -1,4 +1,4 @@
-"""infra/ -> its manifests as objects: compose services, what kustomize would make of a folder, and all their containers."""
+"""infra/ -> its manifests as objects: compose services, what kustomize would make of a folder, all their containers."""
 
 import re
 from collections.abc import Iterator

@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jsonschema import Draft7Validator, Draft202012Validator
+from jsonschema import Draft202012Validator
 from jsonschema.protocols import Validator
 from referencing import Registry, Resource
 
@@ -37,13 +37,13 @@ def _problems(name: str, validator: Validator, document: Any) -> list[str]:
 @cache
 def _compose() -> Validator:
     schema = files("check_jsonschema") / "builtin_schemas" / "vendor" / "compose-spec.json"
-    return Draft7Validator(json.loads(schema.read_text()))
+    return Draft202012Validator(json.loads(schema.read_text()))
 
 
 @cache
 def _definitions(version: str) -> Registry:
     definitions = Resource.from_contents(json.loads((_folder(version) / _DEFINITIONS).read_text()))
-    return Registry().with_resources([(_DEFINITIONS, definitions)])
+    return Registry().with_resources([(_DEFINITIONS, definitions)]).crawl()
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The Dockerfile and the entry script: linted, no secret, no root, nothing from this machine; roles refuse what they lack."""
+"""Dockerfile and entry script: linted, no secret, no root, nothing from this machine; roles refuse what they lack."""
 
 import os
 import re
@@ -218,7 +218,9 @@ def test_a_clone_that_fails_leaves_nothing(container: Container, tmp_path: Path)
 def test_a_ray_node_that_ended_joins_again_and_ends_with_the_worker(container: Container, source: Path):
     started = container.root / "started"
     container.program("ray", f'echo "$*" >> {started}; [[ $(wc -l < {started}) == 2 ]] || exit 1; exec /bin/sleep 100')
-    container.program("prefect", f'[[ $1 != worker ]] || until [[ $(wc -l < {started}) == 2 ]]; do /bin/sleep 0.1; done')
+    container.program(
+        "prefect", f"[[ $1 != worker ]] || until [[ $(wc -l < {started}) == 2 ]]; do /bin/sleep 0.1; done"
+    )
     container.program("sleep", "exit 0")
     code, output = worker(container, source, ABCD_RAY_ADDRESS="head:6379")
     assert code == 0, output
