@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from flows import terminal
 from flows.present import describe
 from flows.run import shown_run
 from infra.settings import Settings
@@ -43,7 +44,7 @@ def nightly(
     settings, console = Settings.load(), Console()
     os.chdir(settings.workspace)
     prepare(settings)
-    with shown_run(settings, console, verbose=verbose):
+    with shown_run(settings, terminal.RichTerminal(console, verbose=verbose)):
         from flows.nightly import nightly as night
 
         state = night(start, return_state=True)

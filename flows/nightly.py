@@ -9,6 +9,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 from pydantic import Field
 
+from flows.account import account
 from flows.algorithm import algorithm
 from flows.big_data import big_data
 from flows.compute import compute
@@ -34,18 +35,20 @@ def nightly(
     late = describe_lateness(flow_run.scheduled_start_time, at_most=timedelta(hours=latest_start_hours))
     if late:
         return Completed(name="Skipped", message=late)
-    settings, logger = Settings.load(), get_run_logger()
-    prepare(settings)
-    with workspace_lock(settings.state, what="flow nightly"):
-        for line in set_base(settings, start):
-            logger.info("params.yaml %s", line)
-        run_step("discover", look_again=True)
-        found = news(settings)
-        if found.made_before:
-            return Completed(name="Nothing new", message=f"nothing is new: {found.made_before}")
-        for item in found.items:
-            logger.info("new since the champion: %s", item)
-        algorithm()
-        big_data(look_again=False)
-        compute()
-        return ending(distribution())
+    with account("nightly") as told:
+        settings, logger = Settings.load(), get_run_logger()
+        prepare(settings)
+        with workspace_lock(settings.state, what="flow nightly"):
+            for line in set_base(settings, start):
+                logger.info("params.yaml %s", line)
+            run_step("discover", look_again=True)
+            found = news(settings)
+            if found.made_before:
+                told.nothing_new = found.made_before
+                return Completed(name="Nothing new", message=f"nothing is new: {found.made_before}")
+            for item in found.items:
+                logger.info("new since the champion: %s", item)
+            algorithm()
+            big_data(look_again=False)
+            compute()
+            return ending(distribution())
