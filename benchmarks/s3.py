@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 from rich.console import Console
 from rich.table import Table
 
@@ -100,7 +101,8 @@ def main() -> None:
         seconds = compare(Path(scratch), corpus, given.sets, given.repeats)
     medians = {place: statistics.median(values) for place, values in seconds.items()}
     ratio = medians["s3"] / medians["folders"]
-    figures = {"machine": platform.processor(), "seconds": seconds, "medians": medians, "ratio": ratio}
+    machine = {"cpu": platform.machine(), "cores": psutil.cpu_count(), "python": platform.python_version()}
+    figures = {"machine": machine, "seconds": seconds, "medians": medians, "ratio": ratio}
     given.json.write_text(json.dumps(figures, indent=2))
     table = Table("place", "seconds, median", "of folders", box=None)
     for place, value in medians.items():

@@ -21,6 +21,9 @@ PARAMS_FILE = Path("params.yaml")
 # Lower case so that a name is the same on every file system, in every URL and as a DNS label.
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 STDLIB_URI = "python:stdlib"
+CHAMPION_BASE = "champion"
+# A release, or the champion of this model's name.
+BASE_PATTERN = rf"^({CHAMPION_BASE}|[a-z0-9]([a-z0-9-]{{0,61}}[a-z0-9])?@v[1-9][0-9]*)$"
 
 Preset = Literal["nano", "small", "medium"]
 
@@ -93,6 +96,11 @@ class Discover(Section):
     )
     name: str | None = Field(
         default=None, pattern=NAME_PATTERN, description="name of the model; null: made from the first source"
+    )
+    base: str | None = Field(
+        default=None,
+        pattern=BASE_PATTERN,
+        description="release to train on from, with its tokenizer: champion or NAME@vN; null: from nothing",
     )
 
 
