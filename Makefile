@@ -8,7 +8,7 @@ ACTIVE := PATH="$(CURDIR)/$(BIN):$$PATH" VIRTUAL_ENV="$(CURDIR)/$(VENV)"
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all faults check format lock clean
+.PHONY: help run test test-all faults check format lock clean debian
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -16,7 +16,7 @@ help: ## list the targets
 run: $(READY) ## turn text into a published model: the main job
 	@$(ACTIVE) abcd run
 
-test: $(READY) ## run the tests, but for those that take long
+test: $(READY) debian ## run the tests, but for those that take long; installs Debian packages they need
 	@$(ACTIVE) pytest -n auto --dist loadfile --no-loadscope-reorder --durations 15 -m 'not long'
 
 test-all: test ## run all tests
@@ -45,6 +45,10 @@ lock: ## refresh requirements.lock from pyproject.toml
 
 clean: ## remove the environment, outputs and caches; keeps .abcd (registry, keys) and runs
 	rm -rf $(VENV) artifacts .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*
+
+# A browser and a database: what tests need of the machine and pip cannot install.
+debian:
+	@tests/debian-packages.sh
 
 # One environment for all targets, made anew when what it is made from changes. It takes its name when complete.
 $(READY): requirements.lock pyproject.toml

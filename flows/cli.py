@@ -10,9 +10,10 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.markup import escape
 
-from flows import doctor, gc, promotion, releases, reports, run
+from flows import doctor, gc, night, operate, promotion, releases, reports, run
 from flows.failure import SAYS_ALL
 from flows.server import ServerError
+from flows.supervisor import PlatformError
 from infra.disk import full_disk
 
 app = typer.Typer(
@@ -23,16 +24,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
-    "Make": (run.run, run.discover, run.publish, reports.report),
+    "Make": (run.run, night.nightly, run.discover, run.publish, reports.report),
     "Use": (releases.releases, releases.show, releases.pull, releases.verify, releases.sample),
     "Decide": (promotion.promote, promotion.rollback, promotion.history),
+    "Operate": (operate.up, operate.status, operate.down),
     "Machine": (doctor.doctor, gc.gc),
 }
 for panel, commands in COMMANDS.items():
     for command in commands:
         app.command(rich_help_panel=panel)(command)
 
-EXPECTED_ERRORS = (*SAYS_ALL, ServerError)
+EXPECTED_ERRORS = (*SAYS_ALL, ServerError, PlatformError)
 
 
 @app.callback()

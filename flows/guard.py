@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Collection
 from types import FrameType
 
 import psutil
@@ -64,12 +65,12 @@ def _raise_stop(_number: int, _frame: FrameType | None) -> None:
     raise _StopError
 
 
-def end_descendants(grace_seconds: float = GRACE_SECONDS) -> None:
-    """Terminate, then kill, every process below this one, until none is left."""
+def end_descendants(grace_seconds: float = GRACE_SECONDS, *, kept: Collection[int] = ()) -> None:
+    """Terminate, then kill, every process below this one, until none is left but the children `kept` and theirs."""
     me = psutil.Process()
     deadline = time.monotonic() + grace_seconds
     asked: set[int] = set()
-    while living := _living_below(me):
+    while living := _living_below(me, kept):
         late = time.monotonic() > deadline
         for process in living:
             if late or process.pid not in asked:
@@ -78,13 +79,21 @@ def end_descendants(grace_seconds: float = GRACE_SECONDS) -> None:
         time.sleep(_POLL_SECONDS)
 
 
-def _living_below(me: psutil.Process) -> list[psutil.Process]:
+def _living_below(me: psutil.Process, kept: Collection[int]) -> list[psutil.Process]:
     """The descendants that run; those that have ended are buried, which PID 1 of a container may never do."""
-    living = [process for process in me.children(recursive=True) if _runs(process)]
+    children = [child for child in me.children() if child.pid not in kept]
+    living = [process for child in children for process in [child, *_below(child)] if _runs(process)]
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG) != (0, 0):
             pass
     return living
+
+
+def _below(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return process.children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
 
 
 def _runs(process: psutil.Process) -> bool:

@@ -2,7 +2,8 @@
 
 import os
 import shlex
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -57,7 +58,10 @@ def run(
         console.print(f"[bold]abcd[/] makes [bold]{made.model_name}[/] from {escape(', '.join(made.discover.sources))}")
         shown = terminal.RichTerminal(console, verbose=verbose)
         try:
-            release = _run_pipeline(settings, shown)
+            with shown_run(settings, shown):
+                from flows.pipeline import pipeline
+
+                release = pipeline()
             _say_what_came_out(release, settings, console)
         finally:
             if shown.report_path:
@@ -118,8 +122,9 @@ def _edit(assignments: list[tuple[str, Any]], settings: Settings, console: Conso
         console.print(f"  [{'green' if line.startswith('+') else 'red'}]{escape(line)}[/]", highlight=False)
 
 
-def _run_pipeline(settings: Settings, shown: terminal.RichTerminal) -> "PublishedRelease":
-    """Run the flow on a Prefect server; its UI can be looked at while it runs."""
+@contextmanager
+def shown_run(settings: Settings, shown: terminal.RichTerminal) -> Iterator[None]:
+    """A Prefect server for the flow that the block imports and runs, and what it does shown in the terminal."""
     server.configure(settings, quiet=True)
     console = shown.console
     with ExitStack() as stack:
@@ -127,12 +132,11 @@ def _run_pipeline(settings: Settings, shown: terminal.RichTerminal) -> "Publishe
             url = stack.enter_context(server.prefect_server(settings))
             from prefect.logging.handlers import APILogHandler
 
-            from flows.pipeline import pipeline
         console.print(f"[dim]watch it at {url.removesuffix('/api')}[/]")
         stack.callback(APILogHandler().flush)
         stack.enter_context(terminal.shown_on(shown))
         stack.enter_context(shown.live())
-        return pipeline()
+        yield
 
 
 def _say_what_came_out(release: "PublishedRelease", settings: Settings, console: Console) -> None:

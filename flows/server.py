@@ -1,4 +1,4 @@
-"""A Prefect server for the length of a run, on loopback, unless `PREFECT_API_URL` names one."""
+"""A Prefect server on this machine: for the length of a run, or as a part of `abcd up`."""
 
 import logging
 import os
@@ -7,16 +7,19 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
-from infra.settings import Settings
+from flows.platform_state import PlatformState
+from infra.settings import Settings, SettingsError
 
 logger = logging.getLogger(__name__)
 
 # A first start makes the database: about 10 s on two quiet cores.
-_START_SECONDS = 120
-_LOOPBACK = "127.0.0.1"
+START_SECONDS = 120
+LOOPBACK = "127.0.0.1"
+SERVER_AUTH, CLIENT_AUTH = "PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING"
 
 
 class ServerError(RuntimeError):
@@ -42,13 +45,33 @@ def configure(settings: Settings, *, quiet: bool) -> None:
     }
     if quiet:
         defaults["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
+    if auth := auth_string(settings):
+        defaults |= {SERVER_AUTH: auth, CLIENT_AUTH: auth}
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
 
 
+def auth_string(settings: Settings) -> str:
+    """What clients of the API must show, `user:password`; empty: nothing. From the environment, else a file.
+
+    Raises:
+        SettingsError: the file cannot be read or holds no such string.
+    """
+    given = os.environ.get(SERVER_AUTH) or os.environ.get(CLIENT_AUTH, "")
+    if given or settings.auth_file is None:
+        return given
+    try:
+        found = settings.auth_file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"ABCD_AUTH_FILE: cannot read {settings.auth_file}: {error}") from None
+    if ":" not in found:
+        raise SettingsError(f"ABCD_AUTH_FILE: expected user:password in {settings.auth_file}, found no colon")
+    return found
+
+
 @contextmanager
 def prefect_server(settings: Settings) -> Iterator[str]:
-    """URL of a Prefect API: the one in `PREFECT_API_URL`, else a server that lives as long as the block.
+    """URL of a Prefect API: of `PREFECT_API_URL`, else of `abcd up`, else of a server that lives as long as the block.
 
     The caller imports `prefect` only inside the block.
 
@@ -59,43 +82,94 @@ def prefect_server(settings: Settings) -> Iterator[str]:
     if given:
         yield given
         return
+    running = PlatformState.read(settings)
+    if running is not None and running.is_ready and running.supervisor.lives():
+        with _api_url(running.api_url):
+            yield running.api_url
+        return
     with socket.socket() as probe:
-        probe.bind((_LOOPBACK, 0))
+        probe.bind((LOOPBACK, 0))
         port = probe.getsockname()[1]
-    url = f"http://{_LOOPBACK}:{port}/api"
-    settings.prefect_home.mkdir(parents=True, exist_ok=True)
-    log_path = settings.prefect_home / "server.log"
-    # `--port` does not tell the UI where its API is.
-    environment = {**os.environ, "PREFECT_API_URL": url, "PREFECT_SERVER_UI_API_URL": url}
-    command = [sys.executable, "-m", "flows.guard", sys.executable, "-m", "prefect", "server", "start",
-               "--host", _LOOPBACK, "--port", str(port), "--no-services"]  # fmt: skip
-    with log_path.open("wb") as log:
-        # A session of its own: Ctrl-C ends the run first, and the run can still be recorded as cancelled.
-        server = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment,
-            cwd=settings.workspace, start_new_session=True,
+    url, log = f"http://{LOOPBACK}:{port}/api", settings.prefect_home / "server.log"
+    with _api_url(url):
+        server = start(settings, host=LOOPBACK, port=port, log=log, environment={"PREFECT_SERVER_UI_API_URL": url})
+        try:
+            wait_until_healthy(url, server, log)
+            yield url
+        finally:
+            stop(server)
+
+
+def start(
+    settings: Settings, *, host: str, port: int, log: Path, environment: Mapping[str, str], services: bool = False
+) -> subprocess.Popen[bytes]:
+    """Start a server under the guard; it ends when this process does.
+
+    Args:
+        settings: whereabouts of the workspace.
+        host: address to listen on.
+        port: port to listen on.
+        log: file for what it says.
+        environment: what it needs beside this process's environment; `--port` does not tell the UI where its API is.
+        services: also plan scheduled runs and mark late ones, as a server that stays on must.
+    """
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", host, "--port", str(port)]
+    if not services:
+        command.append("--no-services")
+    return start_guarded(command, settings, log=log, environment={**os.environ, **environment})
+
+
+def start_guarded(
+    command: list[str], settings: Settings, *, log: Path, environment: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
+    """Start a command that, with all below it, ends when this process does, or at `stop`."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as sink:
+        # A session of its own: Ctrl-C reaches this process alone, which ends the parts in order.
+        return subprocess.Popen(
+            [sys.executable, "-m", "flows.guard", *command], stdin=subprocess.PIPE, stdout=sink, stderr=sink,
+            env=dict(environment), cwd=settings.workspace, start_new_session=True,
         )  # fmt: skip
-    os.environ["PREFECT_API_URL"] = url
-    try:
-        _wait_until_healthy(url, server, str(log_path))
-        yield url
-    finally:
-        del os.environ["PREFECT_API_URL"]
-        assert server.stdin is not None
-        server.stdin.close()
-        server.wait()
 
 
-def _wait_until_healthy(url: str, server: subprocess.Popen[bytes], log: str) -> None:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    deadline = time.monotonic() + _START_SECONDS
+def stop(guarded: subprocess.Popen[bytes]) -> None:
+    """End what `start_guarded` started and wait for it."""
+    assert guarded.stdin is not None
+    guarded.stdin.close()
+    guarded.wait()
+
+
+def wait_until_healthy(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait for the first good answer.
+
+    Raises:
+        ServerError: it ended, or did not answer in time.
+    """
+    deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if server.poll() is not None:
             raise ServerError(f"the Prefect server ended with code {server.returncode} at its start; see {log}")
-        try:
-            opener.open(f"{url}/health", timeout=2).close()
-        except OSError:
-            time.sleep(0.1)
-        else:
+        if is_healthy(url):
             return
-    raise ServerError(f"the Prefect server did not answer at {url} within {_START_SECONDS} s; see {log}")
+        time.sleep(0.1)
+    raise ServerError(f"the Prefect server did not answer at {url} within {START_SECONDS} s; see {log}")
+
+
+def is_healthy(url: str) -> bool:
+    """Whether an API answers, without any proxy between."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        opener.open(f"{url}/health", timeout=2).close()
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
+def _api_url(url: str) -> Iterator[None]:
+    """The API that Prefect's clients in this process and below use while the block runs."""
+    os.environ["PREFECT_API_URL"] = url
+    try:
+        yield
+    finally:
+        del os.environ["PREFECT_API_URL"]

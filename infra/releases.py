@@ -180,12 +180,15 @@ def champion(settings: Settings, name: str) -> dict[str, Any]:
     """
     log = Registry.of(settings).log(name)
     version = log.aliases.get(CHAMPION)
-    if version is None:
-        return {}
+    return pinned(log, version) if version else {}
+
+
+def pinned(log: Log, version: int) -> dict[str, Any]:
+    """A release of a log by digest; `champion` names the fields."""
     release, digest = log.releases[version - 1], log.entry_of(version)[1]
     summary = release.summary.model_dump(mode="json", exclude={"decision"})
     described = release.model_dump(mode="json", include={"version", "identity", "files", "record"})
-    return {"name": name, "release": digest, **described, **summary}
+    return {"name": log.name, "release": digest, **described, **summary}
 
 
 def _rewritten(log: Log, seen: Mapping[str, Any], path: Path) -> list[str]:

@@ -45,6 +45,13 @@ class Settings(BaseSettings):
     notify: SecretStr = Field(default=SecretStr(""), description="who is told of a run's end; a URL, may hold a secret")
     notify_always: bool = Field(default=False, description="tell also of runs that brought nothing new")
     discover: bool = Field(default=False, description="look at the sources again instead of keeping the manifest")
+    host: str = Field(
+        default="127.0.0.1", description="where `abcd up` listens; other than loopback needs an auth string"
+    )
+    port: int = Field(default=4200, ge=1, le=65535, description="port of the Prefect API and UI of `abcd up`")
+    auth_file: Path | None = Field(
+        default=None, description="file with the auth string of the Prefect API, user:password"
+    )
 
     @model_validator(mode="after")
     def _place(self) -> Self:
@@ -59,6 +66,7 @@ class Settings(BaseSettings):
             "registry": _place_or_url(root, self.registry or state / "registry"),
             "remote": _place_or_url(root, self.remote or state / "remote"),
             "source_root": root / self.source_root,
+            "auth_file": root / self.auth_file if self.auth_file else None,
         }
         for name, folder in [
             ("keys", "keys"), ("cache", "cache"), ("prefect_home", "prefect"), ("dvc_cache", "dvc-cache"),

@@ -21,6 +21,9 @@ PARAMS_FILE = Path("params.yaml")
 # Lower case so that a name is the same on every file system, in every URL and as a DNS label.
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 STDLIB_URI = "python:stdlib"
+CHAMPION_BASE = "champion"
+# A release, or the champion of this model's name.
+BASE_PATTERN = rf"^({CHAMPION_BASE}|[a-z0-9]([a-z0-9-]{{0,61}}[a-z0-9])?@v[1-9][0-9]*)$"
 
 Preset = Literal["nano", "small", "medium"]
 
@@ -93,6 +96,11 @@ class Discover(Section):
     )
     name: str | None = Field(
         default=None, pattern=NAME_PATTERN, description="name of the model; null: made from the first source"
+    )
+    base: str | None = Field(
+        default=None,
+        pattern=BASE_PATTERN,
+        description="release to train on from, with its tokenizer: champion or NAME@vN; null: from nothing",
     )
 
 
@@ -220,6 +228,23 @@ class Train(Section):
         return self
 
 
+class Drift(Section):
+    """How far new documents may be from the champion's own record before it is shown as drift."""
+
+    min_documents: int = Field(default=20, ge=1, description="fewer new documents are not judged")
+    sample_documents: int = Field(default=256, ge=1, description="new documents that the champion scores at most")
+    max_bits_per_byte_rise: float = Field(
+        default=0.3, ge=0, description="of new documents under the champion, over its own held-out ones"
+    )
+    max_rejected_share_rise: float = Field(
+        default=0.1, ge=0, le=1, description="share of documents that cleaning or the contract drops"
+    )
+    max_text_divergence_rise: float = Field(
+        default=0.1, ge=0, le=1, description="of byte 3-grams, Jensen-Shannon, in bits"
+    )
+    max_length_distance_rise: float = Field(default=0.2, ge=0, le=1, description="of lengths, Kolmogorov-Smirnov")
+
+
 class Evaluate(Section):
     """How the trained model is judged."""
 
@@ -258,6 +283,7 @@ class Params(Section):
     dedup: Dedup = Dedup()
     tokenizer: Tokenizer
     pack: Pack = Pack()
+    drift: Drift = Drift()
     train: Train
     evaluate: Evaluate = Evaluate()
     export: Export = Export()

@@ -1,4 +1,4 @@
-"""The outside world becomes a manifest: every source file's uri, size and SHA-256, and the release to beat.
+"""The outside world becomes a manifest, the release to beat and the one to start from, each file by its SHA-256.
 
 The world enters once: a manifest made for the same `discover` section is kept until `ABCD_DISCOVER=1` asks for a
 new look. A touched file changes nothing, because only bytes count.
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.settings import Settings
+from tasks.big_data.base import fetch_base
 from tasks.big_data.look import Found, look
 from tasks.big_data.manifest import MANIFEST, write_manifest
 from tasks.big_data.sources import Digests
@@ -20,20 +21,21 @@ from tasks.report import Report, StepError, write_json
 
 logger = logging.getLogger(__name__)
 
-BASE, CHAMPION = "base.json", "champion.json"
+BASE, BASE_FILES, CHAMPION = "base.json", "base", "champion.json"
 
 
 def run(params: Params, settings: Settings, out: Path) -> Report:
-    """Write `sources.jsonl`, `base.json` and `champion.json`, or keep the ones there are.
+    """Write `sources.jsonl`, `base.json`, `base/` and `champion.json`, or keep the ones there are.
 
     Raises:
-        StepError: a source is missing, is empty, or has nothing that can be read.
+        StepError: a source is missing, is empty, or has nothing that can be read; a release cannot be had.
     """
     before = settings.artifacts / "discover"
     kept = None if settings.discover else _kept(before, params)
     if kept:
         for name in (MANIFEST, BASE, CHAMPION):
             shutil.copyfile(before / name, out / name)
+        shutil.copytree(before / BASE_FILES, out / BASE_FILES)
         logger.info("discover: kept the manifest of %d files; `abcd discover` looks again", kept.facts["files"])
         return kept
     digests = Digests(settings)
@@ -41,9 +43,10 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
     digests.save()
     champion = _champion(params, settings)
     write_manifest(out, found.files.values())
-    write_json(out / BASE, {})
+    base = fetch_base(params.discover.base, champion, settings, manifest=out / MANIFEST, to=out / BASE_FILES)
+    write_json(out / BASE, base)
     write_json(out / CHAMPION, champion)
-    facts = _facts(found, params, champion)
+    facts = _facts(found, params, champion) | {"base": base.get("ref")}
     summary = f"{facts['files']:,} source files, {facts['bytes'] / 1e6:.1f} MB"
     return Report(step="discover", summary=summary, facts=facts)
 
@@ -54,7 +57,7 @@ def _kept(folder: Path, params: Params) -> Report | None:
         report = Report.read(folder)
     except (OSError, ValueError):
         return None
-    whole = all((folder / name).is_file() for name in (MANIFEST, BASE, CHAMPION))
+    whole = (folder / BASE_FILES).is_dir() and all((folder / name).is_file() for name in (MANIFEST, BASE, CHAMPION))
     return report if whole and report.facts.get("params_digest") == _digest(params) else None
 
 

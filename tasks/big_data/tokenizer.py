@@ -1,9 +1,10 @@
-"""Training documents become a byte-level BPE tokenizer; held-out documents have no part in it.
+"""Training documents become a byte-level BPE tokenizer, or the base brings its own; held-out documents have no part.
 
 GPT-2's pre-tokenizer regex (https://github.com/openai/gpt-2/blob/master/src/encoder.py), because llama.cpp and
 vLLM know it by name. Bytes are the alphabet, so every text has tokens and comes back as it was.
 """
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,36 +12,43 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 
 from infra.settings import Settings
 from tasks.big_data import documents
-from tasks.big_data.split import held_out
+from tasks.big_data.split import held_out, trained_before
 from tasks.params import Params
 from tasks.params import Tokenizer as TokenizerParams
 from tasks.progress import Progress
-from tasks.report import Report, sha256_of
+from tasks.report import Report, read_json, sha256_of
 
 END_OF_TEXT = "<|endoftext|>"
 TOKENIZER_FILE = "tokenizer.json"
 
 
 def run(params: Params, settings: Settings, out: Path) -> Report:
-    """Write `tokenizer.json`, trained on the documents that `pack` will train on.
+    """Write `tokenizer.json`, trained on the documents that `pack` will train on, or the one of the base.
 
     Raises:
         StepError: there are too few documents to hold one out.
     """
-    source = settings.artifacts / "validate"
-    kept_back = held_out(documents.read(source, ["id"])["id"], params.pack)
-    progress = settings.runs / "progress" / "tokenizer.json"
-    with Progress("tokenizer", total=len(documents.BUCKETS), unit="buckets", file=progress) as shown:
-        tokenizer = train(_training_texts(source, kept_back, shown), params.tokenizer)
-    tokenizer.save(str(out / TOKENIZER_FILE), pretty=False)
+    source, discover = settings.artifacts / "validate", settings.artifacts / "discover"
+    kept_back = held_out(documents.read(source, ["id", "digest"]), params.pack, trained_before(discover))
+    base = read_json(discover / "base.json")
+    if base:
+        shutil.copyfile(discover / "base" / TOKENIZER_FILE, out / TOKENIZER_FILE)
+        tokenizer = Tokenizer.from_file(str(out / TOKENIZER_FILE))
+    else:
+        progress = settings.runs / "progress" / "tokenizer.json"
+        with Progress("tokenizer", total=len(documents.BUCKETS), unit="buckets", file=progress) as shown:
+            tokenizer = train(_training_texts(source, kept_back, shown), params.tokenizer)
+        tokenizer.save(str(out / TOKENIZER_FILE), pretty=False)
     size = tokenizer.get_vocab_size()
     facts = {
         "vocab_size": size,
         "vocab_size_asked_for": params.tokenizer.vocab_size,
         "held_out_documents": len(kept_back),
         "sha256": sha256_of(out / TOKENIZER_FILE),
+        "base": base.get("ref"),
     }
-    return Report(step="tokenizer", summary=f"{size:,} tokens", facts=facts)
+    summary = f"{size:,} tokens{', those of ' + base['ref'] if base else ''}"
+    return Report(step="tokenizer", summary=summary, facts=facts)
 
 
 def train(texts: Iterator[str], tokenizer: TokenizerParams) -> Tokenizer:

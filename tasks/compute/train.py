@@ -1,4 +1,4 @@
-"""Blueprint and token stream -> trained weights, by Ray Train on all workers that this machine or cluster gives.
+"""Blueprint, base and token stream -> trained weights, by Ray Train on all workers that this machine or cluster gives.
 
 Here is what surrounds the workers: inputs checked, Ray, the files of the step. `worker.py` is one of them, `loop.py`
 its optimizer steps.
@@ -18,6 +18,7 @@ from infra.settings import Settings
 from infra.storage import Store, open_store
 from tasks.algorithm.blueprint import BLUEPRINT_FILE, Blueprint
 from tasks.compute import cluster, pictures
+from tasks.compute.base import BASE_FILE, read_base, require_same_shape
 from tasks.compute.batches import check_stream, open_stream
 from tasks.compute.job import CURVES_FILE, STREAM_FILE, WEIGHTS_FILE, Job
 from tasks.params import Params
@@ -36,11 +37,12 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
     """Train; weights, curves and their picture are written to `out`, what it took to `settings.runs`.
 
     Raises:
-        StepError: blueprint and data do not fit, the loss diverged, or workers died too often.
+        StepError: blueprint and data or base do not fit, the loss diverged, or workers died too often.
     """
     started = time.monotonic()
     blueprint = Blueprint.read(settings.artifacts / "blueprint")
     training = blueprint.training
+    require_same_shape(settings.artifacts, blueprint.shape)
     stream = open_stream(settings.artifacts / "pack" / STREAM_FILE)
     check_stream(stream, vocab_size=blueprint.shape.vocab_size, batch_tokens=training.batch_tokens)
     progress = settings.runs / "progress" / "train.json"
@@ -69,13 +71,17 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
     write_json(settings.runs / "measured" / f"{digest}.json", measured)
     pictures.draw_speed(measured["speed"], settings.runs / "measured" / f"{digest}.png")
     _forget(open_store(settings.checkpoints), name)
-    return _report(blueprint, curve, len(stream))
+    return _report(blueprint, curve, len(stream), read_base(settings.artifacts).get("ref"))
 
 
 def inputs_digest(artifacts: Path, *, device: str) -> str:
     """Name of a run among checkpoints: digest of all that decides the weights, any code of both rooms included."""
     digest = hashlib.sha256(f"{device} torch {version('torch')} numpy {version('numpy')}".encode())
-    files = [artifacts / "blueprint" / BLUEPRINT_FILE, artifacts / "pack" / STREAM_FILE]
+    files = [
+        artifacts / "blueprint" / BLUEPRINT_FILE,
+        artifacts / "discover" / BASE_FILE,
+        artifacts / "pack" / STREAM_FILE,
+    ]
     for file in [*files, *(module for room in _ROOMS for module in sorted(room.glob("*.py")))]:
         digest.update(f"{file.parent.name}/{file.name} {sha256_of(file)}\n".encode())
     return digest.hexdigest()[:32]
@@ -107,19 +113,21 @@ def _supervise(ray: cluster.Cluster, job: Job) -> dict[str, Any]:
     return measured
 
 
-def _report(blueprint: Blueprint, curve: list[dict[str, Any]], stream_tokens: int) -> Report:
+def _report(blueprint: Blueprint, curve: list[dict[str, Any]], stream_tokens: int, base: str | None) -> Report:
     training = blueprint.training
     last = [line["loss"] for line in curve[-max(1, len(curve) // 20) :]]
+    began = f", on from {base}" if base else ""
     loss = round(sum(last) / len(last), 4)
     tokens = blueprint.steps * training.batch_tokens
     return Report(
         step="train",
-        summary=f"{blueprint.steps:,} steps, {tokens:,} tokens, loss {loss:.3f} nats a token",
+        summary=f"{blueprint.steps:,} steps, {tokens:,} tokens, loss {loss:.3f} nats a token{began}",
         facts={
             "steps": blueprint.steps,
             "tokens": tokens,
             "epochs": round(tokens / stream_tokens, 3),
             "final_loss": loss,
+            "base": base,
             "parameters": blueprint.total_parameters,
             "active_parameters": blueprint.active_parameters,
             "training_flops": blueprint.training_flops,

@@ -12,6 +12,7 @@ from typing import Any
 from infra.storage import open_store
 from tasks.algorithm.blueprint import Blueprint
 from tasks.algorithm.model import save_weights
+from tasks.compute.base import base_weights
 from tasks.compute.batches import Batches, open_stream
 from tasks.compute.cluster import worker_group
 from tasks.compute.job import CURVES_FILE, STREAM_FILE, WEIGHTS_FILE, Job
@@ -59,11 +60,15 @@ def work_at(place: Place, job: Job, beat: Callable[[], None] = lambda: None) -> 
 
 
 def open_run(artifacts: Path, place: Place) -> Run:
-    """The run that a workspace's blueprint and token stream describe, before its first step."""
+    """The run that a workspace's blueprint, base and token stream describe, before its first step."""
     blueprint = Blueprint.read(artifacts / "blueprint")
     length, training = blueprint.shape.sequence_length, blueprint.training
     stream = open_stream(artifacts / "pack" / STREAM_FILE)
-    return Run(blueprint, Batches(stream, length, training.batch_tokens // length, training.seed), place)
+    run = Run(blueprint, Batches(stream, length, training.batch_tokens // length, training.seed), place)
+    weights = base_weights(artifacts, blueprint.shape)
+    if weights is not None:
+        run.model.load_state_dict(weights)
+    return run
 
 
 def write_outputs(run: Run, out: Path) -> None:

@@ -73,12 +73,13 @@ def _front_matter(facts: CardFacts) -> str:
 
 def _title(facts: CardFacts) -> str:
     blueprint, pack = facts.reports["blueprint"].facts, facts.reports["pack"].facts
-    train = pack["train"]
+    train, base = pack["train"], facts.reports["train"].facts.get("base")
+    began = f"on from {base}" if base else "from nothing"
     return (
         f"# {facts.params.model_name}\n\n"
         f"A Mixture-of-Experts language model with the DeepSeek-V3 architecture: "
         f"{as_text(blueprint['total_parameters'])} parameters, of which a token uses "
-        f"{as_text(blueprint['active_parameters'])}. Trained from nothing on {train['documents']:,} documents "
+        f"{as_text(blueprint['active_parameters'])}. Trained {began} on {train['documents']:,} documents "
         f"({train['bytes'] / 1e6:,.1f} MB of text), it goes on with text of that kind. It is a base model: "
         "it completes, it does not answer."
     )

@@ -36,6 +36,7 @@ def make_record(settings: Settings, *, name: str, identity: str, verdict: Mappin
         "params": (settings.workspace / "params.yaml").read_text(encoding="utf-8"),
         "dvc_lock": (settings.workspace / "dvc.lock").read_text(encoding="utf-8"),
         "manifest": _manifest(artifacts / "discover" / "sources.jsonl"),
+        "base": read_json(artifacts / "discover" / "base.json"),
         "held_out_sha256": sha256_of(artifacts / "pack" / "held_out.parquet"),
         "tokenizer_sha256": sha256_of(artifacts / "tokenizer" / "tokenizer.json"),
         "weights_sha256": weights,

@@ -8,7 +8,7 @@ import pytest
 from infra.settings import Settings
 from tasks.big_data import documents
 from tasks.params import Params
-from tasks.report import Report, step_output
+from tasks.report import Report, step_output, write_json
 
 
 class Workspace:
@@ -60,6 +60,7 @@ class Workspace:
         ]
         table = documents.pl.DataFrame(rows, schema=documents.SCHEMA, orient="row")
         documents.write_all(self.out(step), table, documents.REJECTED_SCHEMA.to_frame())
+        write_json(self.out("discover") / "base.json", {})
 
     def texts(self, step: str) -> dict[str, str]:
         """Accepted texts by uri."""

@@ -53,6 +53,7 @@ def make(root: Path, values: dict) -> Workspace:
     workspace = Workspace(root, parse(values))
     blueprint = Blueprint.make(workspace.params)
     write_json(workspace.artifacts / "blueprint" / BLUEPRINT_FILE, blueprint.model_dump(mode="json"))
+    write_json(workspace.artifacts / "discover" / "base.json", {})
     return workspace
 
 

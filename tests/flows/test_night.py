@@ -1,0 +1,50 @@
+"""What the nightly flow decides by."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from flows.night import Start, describe_lateness, ending, set_base
+from infra.settings import Settings
+from tasks import params
+from tasks.distribution.publish import PublishedRelease
+
+DUE = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)
+
+
+def test_a_start_within_the_limit_is_no_late_one():
+    assert describe_lateness(DUE, at_most=timedelta(hours=3), now=DUE + timedelta(hours=3)) == ""
+    assert describe_lateness(DUE, at_most=timedelta(hours=3), now=DUE - timedelta(seconds=1)) == ""
+
+
+def test_a_start_after_downtime_says_how_late_it_is_and_what_to_do():
+    said = describe_lateness(DUE, at_most=timedelta(hours=3), now=DUE + timedelta(hours=7.5))
+    assert "due at 2026-11-24 02:00 UTC" in said
+    assert "7.5 h late, more than the 3 h" in said
+    assert "abcd nightly" in said
+
+
+@pytest.mark.parametrize(("start", "base"), [(Start.CHAMPION, "champion"), (Start.SCRATCH, None)])
+def test_what_to_start_from_is_written_into_the_params(tmp_path, start, base):
+    path = tmp_path / "params.yaml"
+    path.write_text("blueprint:\n  preset: nano\ndiscover:\n  sources: [docs] # here\n  base: docs@v3\n")
+    set_base(Settings(workspace=tmp_path), start)
+    assert params.load(path).discover.base == base
+    assert "# here" in path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("decision", "is_champion", "name"),
+    [("promote", True, "Promoted"), ("promote", False, "Kept"), ("refuse", False, "Refused"),
+     ("ask", False, "Left to a person")],
+)  # fmt: skip
+def test_the_end_says_what_became_of_the_release(decision, is_champion, name):
+    release = PublishedRelease(
+        name="docs", version=4, is_new=True, decision=decision, reasons=("because of this",),
+        is_champion=is_champion, bits_per_byte=2.0, weights_sha256="0" * 64,
+    )  # fmt: skip
+    state = ending(release)
+    assert state.is_completed()
+    assert state.name == name
+    assert state.message.startswith("docs@v4: ")
+    assert "because of this" in state.message
