@@ -98,6 +98,7 @@ class Account:
     stopped: bool = False
     release: "PublishedRelease | None" = None
     nothing_new: str = ""
+    skipped: str = ""
     logs: dict[str, StepLog] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
