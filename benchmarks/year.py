@@ -209,10 +209,10 @@ def size_of(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def open_year(folder: Path, *, seed: int) -> Year:
+def open_year(folder: Path, *, seed: int, project: Path = ROOT) -> Year:
     """A clone of what is committed, with a source of its own, that asks for the champion as its base."""
     workspace, sources = folder / "workspace", folder / "sources"
-    subprocess.run(["git", "clone", "-q", str(ROOT), str(workspace)], check=True)
+    subprocess.run(["git", "clone", "-q", str(project), str(workspace)], check=True)
     sources.mkdir()
     said = {"discover.sources": [str(sources)], "discover.name": NAME, "discover.base": "champion",
             "gate.resamples": _RESAMPLES}  # fmt: skip
