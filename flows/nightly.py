@@ -14,7 +14,7 @@ from flows.algorithm import algorithm
 from flows.big_data import big_data
 from flows.compute import compute
 from flows.distribution import distribution
-from flows.night import Start, describe_lateness, ending, set_base
+from flows.night import Start, describe_lateness, ending, set_base, tell_drift
 from flows.step import run_step
 from infra.lock import workspace_lock
 from infra.settings import Settings
@@ -29,7 +29,7 @@ def nightly(
     """Train a new release if there is something new; its end says what came of the night.
 
     Args:
-        start: what training goes on from: the champion, or nothing (scratch).
+        start: what training goes on from: the champion, or nothing (scratch); watch: measure drift, train nothing.
         latest_start_hours: a start that is later, as after downtime, is skipped.
     """
     late = describe_lateness(flow_run.scheduled_start_time, at_most=timedelta(hours=latest_start_hours))
@@ -50,5 +50,9 @@ def nightly(
                 logger.info("new since the champion: %s", item)
             algorithm()
             big_data(look_again=False)
+            if start is Start.WATCH:
+                run_step("drift")
+                return Completed(name="Watched", message=tell_drift(settings, retrained=False).summary)
             compute()
+            tell_drift(settings, retrained=True)
             return ending(distribution())

@@ -79,6 +79,8 @@ worker() {
   await_server
   prefect --no-prompt work-pool create abcd --type process --overwrite
   prefect --no-prompt deploy --all
+  # Without job control the shell starts what runs beside it deaf to SIGINT, by which Prefect's worker stops itself.
+  set -m
   trap 'stopping=yes; kill -TERM "$pool" 2>/dev/null || true' TERM INT
   prefect worker start --pool abcd --type process --with-healthcheck &
   pool=$!

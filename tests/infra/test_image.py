@@ -184,6 +184,12 @@ def test_the_worker_clones_registers_and_serves_the_pool(container: Container, s
     assert str(source) not in output
 
 
+def test_the_worker_can_be_interrupted_and_its_end_is_the_containers(container: Container, source: Path):
+    # A shell cannot trap what it was started deaf to.
+    container.program("prefect", "[[ $1 == worker ]] || exit 0; trap 'exit 7' INT; kill -INT $$; exit 0")
+    assert worker(container, source)[0] == 7
+
+
 def test_an_existing_clone_moves_forward_unless_it_was_changed(container: Container, source: Path):
     worker(container, source)
     clone = container.root / "volume" / "abcd"
