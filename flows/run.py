@@ -123,6 +123,7 @@ def shown_run(settings: Settings, console: Console, *, verbose: bool) -> Iterato
     server.configure(settings, quiet=True)
     shown = terminal.RichTerminal(console, verbose=verbose)
     with ExitStack() as stack:
+        stack.callback(_say_where_the_report_is, shown)
         with console.status("starting the Prefect server"):
             url = stack.enter_context(server.prefect_server(settings))
             from prefect.logging.handlers import APILogHandler
@@ -132,6 +133,11 @@ def shown_run(settings: Settings, console: Console, *, verbose: bool) -> Iterato
         stack.enter_context(terminal.shown_on(shown))
         stack.enter_context(shown.live())
         yield
+
+
+def _say_where_the_report_is(shown: terminal.RichTerminal) -> None:
+    if shown.report_path:
+        shown.console.print(f"report     {shown.report_path}", soft_wrap=True, highlight=False)
 
 
 def _say_what_came_out(release: "PublishedRelease", settings: Settings, console: Console) -> None:

@@ -81,5 +81,5 @@ def test_two_nodes_give_the_bytes_of_one_process(workspace, tmp_path, environmen
     assert done.returncode == 0, done.stderr
     for name in (WEIGHTS_FILE, CURVES_FILE):
         assert sha256_of(workspace.artifacts / "train" / name) == sha256_of(alone / name)
-    [measured] = (root / "runs" / "measured").iterdir()
+    [measured] = (root / "runs" / "measured").glob("*.json")
     assert json.loads(measured.read_text())["workers"] == 2
