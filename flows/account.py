@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self, TextIO
 
 from prefect.context import FlowRunContext
+from prefect.logging import get_run_logger
 from pydantic import BaseModel
 
 from flows.failure import Failure, failure_of
 from flows.graph import Outcome
+from infra import checkout
 from infra.settings import Settings
 from tasks.report import Report
 
@@ -109,8 +111,8 @@ class Account:
         context = FlowRunContext.get()
         found = context.flow_run if context else None
         name, run_id = (found.name, str(found.id)) if found else (flow, "")
-        run = run_name(name, run_id, settings.runs)
-        return cls(flow=flow, run=run, run_id=run_id, folder=settings.runs / run)
+        run = run_name(name, run_id, settings.records)
+        return cls(flow=flow, run=run, run_id=run_id, folder=settings.records / run)
 
     @property
     def seconds(self) -> float:
@@ -172,6 +174,8 @@ def account(flow: str) -> Iterator[Account]:
     settings = Settings.load()
     now = Account.of_run(flow, settings)
     _active.append(now)
+    if about := checkout.about_checkout(settings):
+        (get_run_logger() if FlowRunContext.get() else logger).info("%s", checkout.describe(about))
     try:
         yield now
     except BaseException as error:
@@ -180,3 +184,4 @@ def account(flow: str) -> Iterator[Account]:
     finally:
         _active.pop()
         tell.tell(now, settings)
+        checkout.note_end(settings, ended_well=not now.stopped and now.failure is None)

@@ -3,13 +3,14 @@
 import base64
 import os
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from infra.git import GitError
+from infra.git import git as ask_git
 from tasks.report import StepError
 
 # In the record in full, and changed by every run.
@@ -84,19 +85,8 @@ def git(workspace: Path, *arguments: str, index: Path | None = None, text: str =
     Raises:
         StepError: git is missing or refuses.
     """
-    environment = os.environ | ({"GIT_INDEX_FILE": str(index)} if index else {})
+    environment = {"GIT_INDEX_FILE": str(index)} if index else None
     try:
-        done = subprocess.run(
-            ["git", "-c", "core.quotepath=off", *arguments],
-            cwd=workspace,
-            env=environment,
-            input=os.fsencode(text),
-            capture_output=True,
-            check=False,
-        )
-    except FileNotFoundError:
-        raise StepError("git is not installed, and a release names its commit; type: apt-get install git") from None
-    if done.returncode and not may_fail:
-        said = done.stderr.decode(errors="replace").strip()
-        raise StepError(f"git {arguments[0]} in {workspace} failed: {said}; a workspace is a git clone")
-    return os.fsdecode(done.stdout)  # file names and patches need not be UTF-8
+        return ask_git(workspace, *arguments, environment=environment, text=text, may_fail=may_fail)
+    except GitError as error:
+        raise StepError(str(error)) from None

@@ -26,7 +26,7 @@ def make_record(settings: Settings, *, name: str, identity: str, verdict: Mappin
     artifacts = settings.artifacts
     code = code_state(settings.workspace)
     weights = sha256_of(artifacts / "train" / "model.safetensors")
-    measured = settings.runs / "measured" / f"{weights}.json"
+    measured = settings.records / "measured" / f"{weights}.json"
     return {
         "format": RECORD_FORMAT,
         "name": name,
