@@ -16,12 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self, TextIO
 
 from prefect.context import FlowRunContext
-from prefect.logging import get_run_logger
 from pydantic import BaseModel
 
 from flows.failure import Failure, failure_of
 from flows.graph import Outcome
-from infra import checkout
 from infra.settings import Settings
 from tasks.report import Report
 
@@ -166,7 +164,8 @@ def active() -> Account | None:
 def account(flow: str) -> Iterator[Account]:
     """Write down what happens in the block, and tell it at its end; inside another account, that one goes on."""
     # Here, because that reads the account.
-    from flows import tell
+    from flows import keep, tell
+    from flows.present import attempt
 
     if _active:
         yield _active[-1]
@@ -174,8 +173,7 @@ def account(flow: str) -> Iterator[Account]:
     settings = Settings.load()
     now = Account.of_run(flow, settings)
     _active.append(now)
-    if about := checkout.about_checkout(settings):
-        (get_run_logger() if FlowRunContext.get() else logger).info("%s", checkout.describe(about))
+    attempt(keep.say_where, settings)
     try:
         yield now
     except BaseException as error:
@@ -184,4 +182,4 @@ def account(flow: str) -> Iterator[Account]:
     finally:
         _active.pop()
         tell.tell(now, settings)
-        checkout.note_end(settings, ended_well=not now.stopped and now.failure is None)
+        keep.keep(now, settings)

@@ -55,14 +55,15 @@ def make_checkout(settings: Settings, name: str, *, commit: str = "", own: Mappi
         folder = settings.checkouts / _free_name(settings.checkouts, name)
         git(settings.main, "worktree", "add", "--quiet", "--detach", str(folder), found)
     shared = {field: str(getattr(settings, field)) for field in _SHARED}
-    places = {**shared, "workspace": str(folder), "state": str(folder / ".abcd"), "runs": str(folder / "runs")}
+    places: dict[str, Any] = {"workspace": str(folder), "state": str(folder / ".abcd"), "runs": str(folder / "runs")}
+    places = {**shared, **places, **(own or {})}
     left_out = [] if named else uncommitted(settings.main)
-    about = {"commit": found, "made_at": time.time(), "left_out": left_out, "settings": {**places, **(own or {})}}
+    about = {"commit": found, "made_at": time.time(), "left_out": left_out, "settings": places}
     _write(folder / CHECKOUT_FILE, about)
     local = settings.main / ".dvc" / "config.local"
     if local.is_file():  # may hold the key of a DVC remote
         shutil.copy2(local, folder / ".dvc" / "config.local")
-    return Settings(**about["settings"])
+    return Settings(**places)
 
 
 def resolve(settings: Settings, commit: str) -> str:

@@ -4,6 +4,7 @@ import base64
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -57,6 +58,11 @@ def code_state(workspace: Path) -> CodeState:
     return CodeState(commit=head or None, patch=patch, patch_encoding=encoding, left_out=left_out)
 
 
+def patch_bytes(code: CodeState) -> bytes:
+    """The patch as git wrote it."""
+    return base64.b64decode(code.patch) if code.patch_encoding == "base64" else code.patch.encode()
+
+
 def _printable(patch: bytes) -> tuple[str, Literal["utf-8", "base64"]]:
     try:
         return patch.decode(), "utf-8"
@@ -79,13 +85,20 @@ def _patch(workspace: Path, base: str, new: list[str]) -> str:
         return git(workspace, "diff", *options, base, "--", ".", *exclude, index=copy)
 
 
-def git(workspace: Path, *arguments: str, index: Path | None = None, text: str = "", may_fail: bool = False) -> str:
+def git(
+    workspace: Path,
+    *arguments: str,
+    index: Path | None = None,
+    text: str = "",
+    may_fail: bool = False,
+    environment: Mapping[str, str] | None = None,
+) -> str:
     """What git says in a clone.
 
     Raises:
         StepError: git is missing or refuses.
     """
-    environment = {"GIT_INDEX_FILE": str(index)} if index else None
+    environment = {**(environment or {}), **({"GIT_INDEX_FILE": str(index)} if index else {})}
     try:
         return ask_git(workspace, *arguments, environment=environment, text=text, may_fail=may_fail)
     except GitError as error:
