@@ -1,7 +1,7 @@
 """What orchestration costs beside the work: `abcd up`, a deployed run that has nothing to do, a night with nothing new.
 
-`python -m benchmarks.orchestration --json FILE`. In a temporary clone with a small model that is made once; then each is
-measured several times, as a user sees it, from outside through the API; medians count. Run it on a quiet machine.
+`python -m benchmarks.orchestration --json FILE`. In a temporary clone with a small model that is made once; then each
+is measured several times, as a user sees it, from outside through the API; medians count. Run it on a quiet machine.
 """
 
 import argparse
@@ -84,7 +84,7 @@ class Bench:
         """The platform while the block runs; seconds until its UI answered and all was registered."""
         started = time.monotonic()
         self.abcd("up", "--detach")
-        urllib.request.urlopen(self.url, timeout=10).close()
+        urllib.request.urlopen(self.url, timeout=_RUN_SECONDS).close()
         seconds = time.monotonic() - started
         try:
             yield seconds
@@ -95,7 +95,7 @@ class Bench:
         """Ask the API."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.url}/api{path}", data, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=_RUN_SECONDS) as answer:
             return json.load(answer)
 
     def run_deployment(self, flow: str, deployment: str) -> tuple[float, float]:
@@ -106,7 +106,7 @@ class Bench:
         while (now := self.call(f"/flow_runs/{run}"))["state"]["type"] not in _ENDED:
             if time.time() - started > _RUN_SECONDS:
                 raise RuntimeError(f"{deployment} is {now['state']['name']} after {_RUN_SECONDS:.0f} s")
-            time.sleep(0.05)
+            time.sleep(0.1)
         if now["state"]["type"] != "COMPLETED":
             raise RuntimeError(f"{deployment} ended {now['state']['name']}: {now['state']['message']}")
         return self._first_line(run) - started, _seconds_of(now["end_time"]) - started
