@@ -1,5 +1,6 @@
 """`abcd up`, `status`, `down`, as a user types them: all is there, runs, and nothing is left."""
 
+import json
 import os
 import signal
 import sqlite3
@@ -7,6 +8,7 @@ import urllib.error
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
 
 import psutil
 import pytest
