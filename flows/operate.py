@@ -17,7 +17,7 @@ from rich.markup import escape
 
 from flows import server
 from flows.platform_state import Known, PlatformState, path_of, wait_for_end
-from flows.supervisor import CANCEL_SECONDS, PlatformError, Supervisor
+from flows.supervisor import CANCEL_SECONDS, PlatformError, Supervisor, addresses
 from infra.settings import Settings
 
 if TYPE_CHECKING:
@@ -139,6 +139,9 @@ def _start_detached(settings: Settings, host: str, port: int) -> PlatformState:
             stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, cwd=settings.workspace, start_new_session=True,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )  # fmt: skip
+    os.environ["PREFECT_API_URL"] = addresses(host, port)[0]
+    from flows import platform_api  # noqa: F401 - it takes seconds, so while the child starts
+
     deadline = time.monotonic() + _UP_SECONDS
     while time.monotonic() < deadline:
         state = PlatformState.read(settings)
@@ -204,8 +207,14 @@ def _offer(state: PlatformState) -> "Offer":
     os.environ["PREFECT_API_URL"] = state.api_url
     from flows import platform_api
 
-    with platform_api.client() as api:
-        return platform_api.offer(api, state.ui_url)
+    try:
+        with platform_api.client() as api:
+            return platform_api.offer(api, state.ui_url)
+    except platform_api.RefusedError as error:
+        raise PlatformError(
+            f"{state.api_url} answers {error.response.status_code}; if it asks for an auth string, set "
+            f"{server.SERVER_AUTH} or ABCD_AUTH_FILE as for `abcd up`"
+        ) from None
 
 
 def _show(state: PlatformState, settings: Settings, console: Console, *, offer: "Offer | None" = None) -> None:

@@ -21,7 +21,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Cancelled, Cancelling, Crashed
 from pydantic import BaseModel
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
 
 POOL = "abcd"
+RefusedError = PrefectHTTPStatusError
 ACTIVE = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
 _OURS = WorkPoolFilter(name=WorkPoolFilterName(any_=[POOL]))
 

@@ -46,13 +46,10 @@ class Supervisor:
 
     def __init__(self, settings: Settings, *, host: str, port: int) -> None:
         self._settings = settings
-        local = server.LOOPBACK if host in ("0.0.0.0", "::", "localhost") else host
-        shown = socket.getfqdn() if host in ("0.0.0.0", "::") else local
-        ui_api = os.environ.get("PREFECT_SERVER_UI_API_URL", f"http://{shown}:{port}/api")
+        api_url, ui_url = addresses(host, port)
         self.state = PlatformState(
-            supervisor=Known.of(os.getpid()), host=host, port=port, since=time.time(),
-            api_url=f"http://{local}:{port}/api", ui_url=ui_api.removesuffix("/api"),
-        )  # fmt: skip
+            supervisor=Known.of(os.getpid()), host=host, port=port, since=time.time(), api_url=api_url, ui_url=ui_url
+        )
         self._server: subprocess.Popen[bytes] | None = None
         self._worker: subprocess.Popen[bytes] | None = None
         self._ends: list[float] = []
@@ -200,6 +197,15 @@ class Supervisor:
                 if part is not None:
                     server.stop(part)
             end_descendants()
+
+
+def addresses(host: str, port: int) -> tuple[str, str]:
+    """Where processes of this machine find the API, and where browsers find the UI."""
+    is_any = host in ("0.0.0.0", "::")
+    local = server.LOOPBACK if is_any or host == "localhost" else host
+    local, shown = (f"[{name}]" if ":" in name else name for name in (local, socket.getfqdn() if is_any else local))
+    for_browsers = os.environ.get("PREFECT_SERVER_UI_API_URL", f"http://{shown}:{port}/api")
+    return f"http://{local}:{port}/api", for_browsers.removesuffix("/api")
 
 
 def refuse_taken_port(host: str, port: int) -> None:
