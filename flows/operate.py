@@ -1,7 +1,6 @@
 """`abcd up`, `status`, `down`: the platform on one machine, always on."""
 
 import contextlib
-import ipaddress
 import os
 import signal
 import subprocess
@@ -16,8 +15,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from flows import server
-from flows.platform_state import Known, PlatformState, path_of, wait_for_end
-from flows.supervisor import CANCEL_SECONDS, PlatformError, Supervisor, addresses
+from flows.address import addresses, refuse_open_door
+from flows.platform_state import Known, PlatformError, PlatformState, path_of, wait_for_end
+from flows.supervisor import CANCEL_SECONDS, Supervisor
 from infra.settings import Settings
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def up(
     settings, console = Settings.load(), Console()
     os.chdir(settings.workspace)
     host, port = host or settings.host, port or settings.port
-    _refuse_open_door(host, settings)
+    refuse_open_door(host, settings)
     server.configure(settings, quiet=False)
     running = PlatformState.read(settings)
     if running is not None and running.supervisor.lives():
@@ -115,18 +115,6 @@ def down() -> None:
     _end([known for known in seen.values() if known.lives()])
     path_of(settings).unlink(missing_ok=True)
     console.print(f"stopped: {len(seen)} processes have ended, none is left")
-
-
-def _refuse_open_door(host: str, settings: Settings) -> None:
-    try:
-        is_loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        raise PlatformError(f"--host {host}: expected an IP address of this machine, or localhost") from None
-    if not is_loopback and not server.auth_string(settings):
-        raise PlatformError(
-            f"--host {host} lets other machines in, and whoever reaches the API runs code here: set an auth string "
-            f"first, {server.SERVER_AUTH}=user:password in the environment, or ABCD_AUTH_FILE=a file that holds it"
-        )
 
 
 def _start_detached(settings: Settings, host: str, port: int) -> PlatformState:

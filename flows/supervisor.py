@@ -16,12 +16,12 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-import psutil
 from filelock import FileLock, Timeout
 
 from flows import server
+from flows.address import addresses, refuse_taken_port
 from flows.guard import become_subreaper, end_descendants
-from flows.platform_state import Known, PlatformState, path_of
+from flows.platform_state import Known, PlatformError, PlatformState, path_of
 from infra.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -31,10 +31,6 @@ CANCEL_SECONDS = 45.0
 _LOOK_SECONDS = 0.5
 # A part that ends so often within so many seconds will not run at all.
 _RESTARTS, _RESTART_SECONDS = 5, 120.0
-
-
-class PlatformError(RuntimeError):
-    """The platform cannot start or go on; the message says what to do."""
 
 
 class AlreadyUpError(PlatformError):
@@ -199,33 +195,6 @@ class Supervisor:
             end_descendants()
 
 
-def addresses(host: str, port: int) -> tuple[str, str]:
-    """Where processes of this machine find the API, and where browsers find the UI."""
-    is_any = host in ("0.0.0.0", "::")
-    local = server.LOOPBACK if is_any or host == "localhost" else host
-    local, shown = (f"[{name}]" if ":" in name else name for name in (local, socket.getfqdn() if is_any else local))
-    for_browsers = os.environ.get("PREFECT_SERVER_UI_API_URL", f"http://{shown}:{port}/api")
-    return f"http://{local}:{port}/api", for_browsers.removesuffix("/api")
-
-
-def refuse_taken_port(host: str, port: int) -> None:
-    """Check that this process could listen there.
-
-    Raises:
-        PlatformError: it cannot; the message says who does.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise PlatformError(
-                f"cannot listen on {host}:{port}: {error.strerror or error}{_who_listens(port)}; "
-                "stop that, or choose another port: `abcd up --port N` or ABCD_PORT"
-            ) from None
-
-
 def worker_environment(settings: Settings) -> dict[str, str]:
     """What the worker and its runs see: this process's environment without what only the server needs."""
     servers = ("PREFECT_API_DATABASE_", "PREFECT_SERVER_DATABASE_", server.SERVER_AUTH)
@@ -239,17 +208,6 @@ def worker_environment(settings: Settings) -> dict[str, str]:
         # Never install anything for a run, though uv be there.
         "PREFECT_RUNNER_AUTO_INSTALL_DEPENDENCIES": "false",
     }
-
-
-def _who_listens(port: int) -> str:
-    for process in psutil.process_iter(["pid", "name"]):
-        try:
-            listening = process.net_connections("tcp")
-        except psutil.Error:
-            continue
-        if any(one.status == psutil.CONN_LISTEN and one.laddr and one.laddr.port == port for one in listening):
-            return f" by process {process.pid} ({process.info['name']})"
-    return ""
 
 
 def _raise_interrupt(_number: int, _frame: FrameType | None) -> NoReturn:

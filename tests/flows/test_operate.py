@@ -10,9 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 from flows import cli, operate, server
+from flows.address import addresses, refuse_taken_port
 from flows.launch import refusal
-from flows.platform_state import Known, PlatformState
-from flows.supervisor import PlatformError, addresses, refuse_taken_port, worker_environment
+from flows.platform_state import Known, PlatformError, PlatformState
+from flows.supervisor import worker_environment
 from infra.settings import Settings, SettingsError
 from tests.platforms import free_port
 
