@@ -3,6 +3,7 @@
 Import it when `PREFECT_API_URL` is set: Prefect reads its settings at import.
 """
 
+import contextlib
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
@@ -75,7 +76,8 @@ def open_pool(api: SyncPrefectClient) -> None:
 
 def close_pool(api: SyncPrefectClient) -> None:
     """Let the work pool hand out nothing more: what waits for its turn stays planned."""
-    api.update_work_pool(POOL, WorkPoolUpdate(is_paused=True))
+    with contextlib.suppress(ObjectNotFound):  # stopped before its first start was complete
+        api.update_work_pool(POOL, WorkPoolUpdate(is_paused=True))
 
 
 def active_runs(api: SyncPrefectClient) -> list[FlowRun]:

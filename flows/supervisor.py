@@ -139,17 +139,26 @@ class Supervisor:
     def _look(self) -> None:
         """Start again what has ended by itself."""
         assert self._server is not None
-        assert self._worker is not None
         if self._server.poll() is not None:
             self._note_end("server")
             self._sweep()
             self._start_server()
             self._wait_for_server()
-        if self._worker.poll() is not None:
+        if self._worker is not None and self._worker.poll() is not None:
             self._note_end("worker")
+            self._worker = None
             self._sweep()
-            self._settle("Crashed", "the worker ended while it ran; run it again")
+        if self._worker is None and self._is_settled():
             self._start_worker()
+
+    def _is_settled(self) -> bool:
+        """Whether runs that died with the worker have their last state; not yet while the database is away."""
+        try:
+            self._settle("Crashed", "the worker ended while it ran; run it again")
+        except Exception as error:  # noqa: BLE001 - whatever the API answers, the next look asks again
+            logger.warning("the worker waits for the API: %s", error)
+            return False
+        return True
 
     def _note_end(self, part: str) -> None:
         now = time.monotonic()
@@ -171,17 +180,22 @@ class Supervisor:
             for name in platform_api.settle(api, "Cancelled" if how == "Cancelled" else "Crashed", why):
                 logger.warning("%s: %s, %s", name, how, why)
 
+    def _stop_runs(self) -> None:
+        """Cancel what runs and wait for it; then, without a worker, give the rest its last state."""
+        from flows import platform_api
+
+        with platform_api.client() as api:
+            platform_api.close_pool(api)
+            if self._worker is not None:
+                platform_api.cancel_active(api, seconds=CANCEL_SECONDS)
+                server.stop(self._worker)
+        self._settle("Cancelled", "the platform was stopped")
+
     def _stop(self) -> None:
         """Cancel what runs, end worker and server; an interruption ends them at once."""
         try:
-            if self._worker is not None and server.is_healthy(self.state.api_url):
-                from flows import platform_api
-
-                with platform_api.client() as api:
-                    platform_api.close_pool(api)
-                    platform_api.cancel_active(api, seconds=CANCEL_SECONDS)
-                server.stop(self._worker)
-                self._settle("Cancelled", "the platform was stopped")
+            if self._server is not None and server.is_healthy(self.state.api_url):
+                self._stop_runs()
         except KeyboardInterrupt:
             logger.warning("ending at once")
         except Exception:
