@@ -10,17 +10,11 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.markup import escape
 
-from flows import doctor, gc, night, operate, promotion, releases, run
-from flows.graph import StaleUpstreamError, StepFailedError
+from flows import doctor, gc, night, operate, promotion, releases, reports, run
+from flows.failure import SAYS_ALL
 from flows.server import ServerError
 from flows.supervisor import PlatformError
 from infra.disk import full_disk
-from infra.lock import LockedError
-from infra.outputs import DamagedError
-from infra.settings import SettingsError, WorkspaceError
-from infra.storage import StorageError
-from tasks.params import ParamsError
-from tasks.report import StepError
 
 app = typer.Typer(
     name="abcd",
@@ -30,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
-    "Make": (run.run, night.nightly, run.discover, run.publish),
+    "Make": (run.run, night.nightly, run.discover, run.publish, reports.report),
     "Use": (releases.releases, releases.show, releases.pull, releases.verify, releases.sample),
     "Decide": (promotion.promote, promotion.rollback, promotion.history),
     "Operate": (operate.up, operate.status, operate.down),
@@ -40,20 +34,7 @@ for panel, commands in COMMANDS.items():
     for command in commands:
         app.command(rich_help_panel=panel)(command)
 
-# Errors whose message says all: what was expected, what was found, what to do next.
-EXPECTED_ERRORS = (
-    ParamsError,
-    SettingsError,
-    WorkspaceError,
-    LockedError,
-    DamagedError,
-    StepError,
-    StepFailedError,
-    StaleUpstreamError,
-    ServerError,
-    PlatformError,
-    StorageError,
-)
+EXPECTED_ERRORS = (*SAYS_ALL, ServerError, PlatformError)
 
 
 @app.callback()

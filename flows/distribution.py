@@ -7,13 +7,14 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State, TaskRun
 
-from flows import present, terminal
+from flows import account, present, terminal
 from flows.graph import require_current
 from flows.stage import stage
 from flows.step import run_step
 from infra.settings import Settings
 from infra.storage import StorageError
 from tasks.__main__ import STEPS
+from tasks.distribution.markdown import literal
 from tasks.distribution.publish import PublishedRelease
 from tasks.distribution.publish import publish as publish_release
 
@@ -44,7 +45,9 @@ def publish() -> PublishedRelease:
     require_current(list(STEPS), settings)
     release = publish_release(settings)
     said = present.describe(release)
-    present.attempt(create_markdown_artifact, f"# {release.ref}\n\n{said}", key="release")
+    if run := account.active():
+        run.release = release
+    present.attempt(create_markdown_artifact, f"# {release.ref}\n\n{literal(said)}", key="release")
     outcome = "ran" if release.is_new else "current"
     terminal.active().finish("publish", outcome, time.monotonic() - started, f"{release.ref}  {said}")
     return release

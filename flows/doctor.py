@@ -132,6 +132,22 @@ def _lock() -> Finding:
     return Finding(what="lock", found="free")
 
 
+def _notify() -> Finding:
+    """Whether `ABCD_NOTIFY` names something; nothing is sent."""
+    try:
+        url = Settings.load().notify
+    except (WorkspaceError, SettingsError):
+        return Finding(what="notify", state="warn", found="no workspace here", fix="see workspace")
+    if not url.get_secret_value():
+        return Finding(what="notify", found="nobody is told of a run's end; ABCD_NOTIFY names who would be")
+    from flows.notify import NotifyError, kind_of
+
+    try:
+        return Finding(what="notify", found=f"{kind_of(url)} is told of releases, refusals and failures")
+    except NotifyError as error:
+        return Finding(what="notify", state="fail", found=str(error), fix="see docs/what-you-see.md for ABCD_NOTIFY")
+
+
 def _ports() -> Finding:
     try:
         with socket.socket() as probe:
@@ -142,5 +158,5 @@ def _ports() -> Finding:
 
 
 CHECKS: tuple[Callable[[], Finding], ...] = (
-    _python, _packages, _workspace, _git, _disk, _memory, _cores, _gpu, _lock, _ports,
+    _python, _packages, _workspace, _git, _disk, _memory, _cores, _gpu, _lock, _notify, _ports,
 )  # fmt: skip

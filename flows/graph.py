@@ -141,5 +141,7 @@ def _cause(step: str, lines: list[str], code: int) -> str:
     end = next((n for n, line in enumerate(lines) if line.startswith("ERROR: failed to reproduce")), len(lines))
     if said and said[-1] < end:
         return "\n".join(lines[said[-1] : end]).removeprefix(f"{step}: ")
-    tail = "\n".join(lines[-15:]) or "it said nothing"
-    return f"{step} ended with code {code}:\n{tail}"
+    tail = "\n".join(lines[-15:])
+    last = next((line.strip() for line in reversed(lines[:end]) if line.strip()), "it said nothing")
+    advice = f"`python -m tasks {step}` runs this step alone"
+    return f"{step} ended with code {code}: {last}; {advice}\n{tail}".rstrip()

@@ -3,6 +3,7 @@
 from prefect import flow
 from prefect.logging import get_run_logger
 
+from flows.account import account
 from flows.algorithm import algorithm
 from flows.big_data import big_data
 from flows.compute import compute
@@ -21,13 +22,14 @@ def pipeline(overrides: params.Overrides | None = None) -> PublishedRelease:
     Args:
         overrides: values to change in `params.yaml` first; what is empty stays as it is there.
     """
-    settings = Settings.load()
-    prepare(settings)
-    with workspace_lock(settings.state, what="flow pipeline"):
-        if overrides is not None:
-            for line in params.override(settings.workspace / params.PARAMS_FILE, overrides.dotted()):
-                get_run_logger().info("params.yaml %s", line)
-        algorithm()
-        big_data()
-        compute()
-        return distribution()
+    with account("pipeline"):
+        settings = Settings.load()
+        prepare(settings)
+        with workspace_lock(settings.state, what="flow pipeline"):
+            if overrides is not None:
+                for line in params.override(settings.workspace / params.PARAMS_FILE, overrides.dotted()):
+                    get_run_logger().info("params.yaml %s", line)
+            algorithm()
+            big_data()
+            compute()
+            return distribution()

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from flows.failure import Failure
+from tasks.distribution.markdown import code_block, literal, table
 from tasks.report import Report
 
 if TYPE_CHECKING:
@@ -31,15 +33,28 @@ def markdown(report: Report, folder: Path) -> str:
     """A step's report as Markdown, its pictures inside as data URIs (`file://` does not load in the UI)."""
     parts = [f"# {report.step}"]
     if report.summary:
-        parts.append(report.summary)
+        parts.append(literal(report.summary))
     if report.rows_in is not None:
-        parts.append(table(("documents", "count"), _rows(report)))
+        rows = (("read", report.rows_in), ("passed on", report.rows_out or 0), ("rejected", report.rows_rejected or 0))
+        parts.append(table(("documents", "count"), [(name, f"{count:,}") for name, count in rows]))
     if report.reasons:
         by_count = sorted(report.reasons.items(), key=lambda item: (-item[1], item[0]))
-        parts.append(table(("rejected because", "documents"), by_count))
+        rejected = [(literal(reason), f"{count:,}") for reason, count in by_count]
+        parts.append(table(("rejected because", "documents"), rejected))
     if report.facts:
-        parts.append(table(("what", "value"), [(name, _shown(value)) for name, value in report.facts.items()]))
-    parts += [f"![{name}]({data_uri(folder / name)})" for name in report.pictures]
+        facts = [(literal(name), literal(shown(value))) for name, value in report.facts.items()]
+        parts.append(table(("what", "value"), facts))
+    parts += [f"![{name}]({data_uri(folder / name)})" for name in report.pictures if (folder / name).is_file()]
+    return "\n\n".join(parts)
+
+
+def failed(failure: Failure) -> str:
+    """Why a step or a run ended badly: first cause and next move, then the last lines, then where the log is."""
+    parts = [f"**{failure.step or 'the run'} failed:** {literal(failure.cause)}"]
+    if failure.tail:
+        parts.append(code_block("\n".join(failure.tail)))
+    if failure.log:
+        parts.append(f"The whole log: `{failure.log}`")
     return "\n\n".join(parts)
 
 
@@ -53,29 +68,20 @@ def describe(release: "PublishedRelease") -> str:
     return f"{quality}{before}{state}: {'; '.join(filter(None, [release.note, *release.reasons]))}"
 
 
-def table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
-    """A Markdown table."""
-    lines = [head, tuple("---" for _ in head), *rows]
-    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
-
-
 def data_uri(picture: Path) -> str:
     """A PNG file as a URI that carries it."""
     return "data:image/png;base64," + base64.b64encode(picture.read_bytes()).decode("ascii")
 
 
-def _rows(report: Report) -> list[tuple[str, int | None]]:
-    return [("read", report.rows_in), ("passed on", report.rows_out), ("rejected", report.rows_rejected)]
-
-
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value of a report, long ones cut."""
     if isinstance(value, float):
         return f"{value:,.4g}"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     if isinstance(value, Mapping):
-        return ", ".join(f"{key}: {_shown(item)}" for key, item in list(value.items())[:_LIST_MOST]) or "none"
+        return ", ".join(f"{key}: {shown(item)}" for key, item in list(value.items())[:_LIST_MOST]) or "none"
     if isinstance(value, list | tuple):
         more = f" and {len(value) - _LIST_MOST} more" if len(value) > _LIST_MOST else ""
-        return ", ".join(map(_shown, value[:_LIST_MOST])) + more or "none"
+        return ", ".join(map(shown, value[:_LIST_MOST])) + more or "none"
     return str(value)

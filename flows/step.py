@@ -2,27 +2,19 @@
 
 import json
 import time
+from pathlib import Path
 from typing import Self
 from uuid import UUID
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
 from prefect.logging import get_run_logger
-from pydantic import BaseModel
 
-from flows import present, terminal
-from flows.graph import Outcome, StepFailedError, StepProcess
+from flows import account, present, terminal
+from flows.account import StepResult
+from flows.graph import StepFailedError, StepProcess
 from infra.settings import Settings
 from tasks.report import Report
-
-
-class StepResult(BaseModel):
-    """What a flow knows of a step that ended well."""
-
-    step: str
-    outcome: Outcome
-    seconds: float
-    report: Report
 
 
 @task(name="step", task_run_name="{step}", persist_result=False)
@@ -38,24 +30,39 @@ def run_step(step: str, *, look_again: bool = False) -> StepResult:
     """
     settings, logger, started = Settings.load(), get_run_logger(), time.monotonic()
     terminal.active().start(step)
-    with StepProcess(step, settings, look_again=look_again) as process, _Progress(step, settings) as progress:
-        for line in process.lines():
-            if line is None:
-                progress.update()
-            else:
-                logger.info(line)
-                terminal.active().line(step, line)
+    run = account.active() or account.Account.of_run(step, settings)
     try:
+        with (
+            run.log(step) as log,
+            StepProcess(step, settings, look_again=look_again) as process,
+            _Progress(step, settings) as progress,
+        ):
+            for line in process.lines():
+                if line is None:
+                    progress.update()
+                else:
+                    logger.info(line)
+                    log.line(line)
+                    terminal.active().line(step, line)
         outcome = process.outcome()
-    except StepFailedError as error:
+    except BaseException as error:
+        failure = run.failed(step, time.monotonic() - started, error)
         terminal.active().fail(step)
-        present.attempt(create_markdown_artifact, f"**{step} failed:** {error}", key=f"{step}-report")
+        if isinstance(error, StepFailedError):
+            present.attempt(create_markdown_artifact, present.failed(failure), key=f"{step}-report")
         raise
     folder = settings.artifacts / step
-    report, seconds = Report.read(folder), time.monotonic() - started
-    present.attempt(create_markdown_artifact, present.markdown(report, folder), key=f"{step}-report")
-    terminal.active().finish(step, outcome, seconds, report.summary)
-    return StepResult(step=step, outcome=outcome, seconds=seconds, report=report)
+    result = StepResult(
+        step=step, outcome=outcome, seconds=time.monotonic() - started, report=Report.read(folder)
+    )  # fmt: skip
+    run.done(result)
+    present.attempt(_show, result.report, folder)
+    terminal.active().finish(step, outcome, result.seconds, result.report.summary)
+    return result
+
+
+def _show(report: Report, folder: Path) -> None:
+    create_markdown_artifact(present.markdown(report, folder), key=f"{report.step}-report")
 
 
 class _Progress:
@@ -76,17 +83,18 @@ class _Progress:
             present.attempt(update_progress_artifact, self._id, progress=100.0)
 
     def update(self) -> None:
+        """Show how far the step is, if it says so; what cannot be read or shown is left."""
         try:
             state = json.loads(self._file.read_text())
-        except (OSError, ValueError):
+            done, total, unit, note = int(state["done"]), int(state["total"]), str(state["unit"]), str(state["note"])
+        except (OSError, ValueError, TypeError, KeyError):
             return
-        now = (int(state["done"]), str(state["note"]))
-        if now == self._last:
+        if (done, note) == self._last:
             return
-        self._last = now
-        terminal.active().progress(self._step, now[0], int(state["total"]), state["unit"], now[1])
-        percent = 100.0 * now[0] / max(int(state["total"]), 1)
-        description = f"{now[0]} of {state['total']} {state['unit']}. {now[1]}".strip()
+        self._last = (done, note)
+        present.attempt(terminal.active().progress, self._step, done, total, unit, note)
+        percent = 100.0 * done / max(total, 1)
+        description = f"{done} of {total} {unit}. {note}".strip()
         if self._id is None:
             key = f"{self._step}-progress"
             made = present.attempt(create_progress_artifact, progress=percent, key=key, description=description)

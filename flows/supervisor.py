@@ -70,6 +70,7 @@ class Supervisor:
             lock.acquire(timeout=0)
         except Timeout:
             raise AlreadyUpError("the platform of this workspace is up already") from None
+        refuse_taken_port(self.state.host, self.state.port)
         become_subreaper()
         try:
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -87,7 +88,6 @@ class Supervisor:
             lock.release()
 
     def _start(self, announce: Callable[[PlatformState], None]) -> None:
-        self._refuse_taken_port()
         os.environ["PREFECT_API_URL"] = self.state.api_url
         self._start_server()
         from flows import platform_api  # its import takes as long as the server's start, beside it
@@ -101,19 +101,6 @@ class Supervisor:
         self.state.is_ready = True
         self.state.write(self._settings)
         announce(self.state)
-
-    def _refuse_taken_port(self) -> None:
-        host, port = self.state.host, self.state.port
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        with socket.socket(family) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-            except OSError as error:
-                raise PlatformError(
-                    f"cannot listen on {host}:{port}: {error.strerror or error}{_who_listens(port)}; "
-                    "stop that, or choose another port: `abcd up --port N` or ABCD_PORT"
-                ) from None
 
     def _start_server(self) -> None:
         host, port = self.state.host, self.state.port
@@ -213,6 +200,24 @@ class Supervisor:
                 if part is not None:
                     server.stop(part)
             end_descendants()
+
+
+def refuse_taken_port(host: str, port: int) -> None:
+    """Check that this process could listen there.
+
+    Raises:
+        PlatformError: it cannot; the message says who does.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise PlatformError(
+                f"cannot listen on {host}:{port}: {error.strerror or error}{_who_listens(port)}; "
+                "stop that, or choose another port: `abcd up --port N` or ABCD_PORT"
+            ) from None
 
 
 def worker_environment(settings: Settings) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -34,6 +35,9 @@ class Terminal:
     def fail(self, step: str) -> None:
         """A step ended badly."""
 
+    def report(self, path: Path) -> None:
+        """The report of the run is there."""
+
 
 class RichTerminal(Terminal):
     """A line a finished step, a live bar for the one that runs; plain lines where output is no terminal."""
@@ -51,6 +55,7 @@ class RichTerminal(Terminal):
         self._bar = Progress(*columns, console=console, transient=True)
         self._task: TaskID | None = None
         self._said = 0.0
+        self.report_path: Path | None = None
 
     @contextmanager
     def live(self) -> Iterator[None]:
@@ -95,6 +100,9 @@ class RichTerminal(Terminal):
     def fail(self, step: str) -> None:
         self._drop()
         self.console.print(f"  [red]✗ {step}[/]", highlight=False)
+
+    def report(self, path: Path) -> None:
+        self.report_path = path
 
     def _drop(self) -> None:
         if self._task is not None:

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "ABCD_"
@@ -42,6 +42,8 @@ class Settings(BaseSettings):
     ray_address: str = Field(default="", description="Ray cluster to join; empty: one on this machine")
     checkpoint_steps: int = Field(default=100, ge=1, description="optimizer steps between checkpoints")
     stall_seconds: int = Field(default=600, ge=1, description="a worker without a step for so long is started anew")
+    notify: SecretStr = Field(default=SecretStr(""), description="who is told of a run's end; a URL, may hold a secret")
+    notify_always: bool = Field(default=False, description="tell also of runs that brought nothing new")
     discover: bool = Field(default=False, description="look at the sources again instead of keeping the manifest")
     host: str = Field(
         default="127.0.0.1", description="where `abcd up` listens; other than loopback needs an auth string"

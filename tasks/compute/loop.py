@@ -165,7 +165,12 @@ def train(run: Run, checkpoints: Checkpoints, watch: Callable[[Run, Meter], None
             if run.place.rank == 0:
                 logger.info("continuing after step %d, from %s", run.step, checkpoints.store.where(checkpoints.run))
         spent = found[1]["spent"] if found else None
-        meter = Meter(device=run.place.device, flops_per_token=run.blueprint.flops_per_token, before=spent)
+        meter = Meter(
+            device=run.place.device,
+            flops_per_token=run.blueprint.flops_per_token,
+            before=spent,
+            tokens_before=run.tokens,
+        )
         while run.step < run.blueprint.steps:
             run.advance()
             meter.add(run.blueprint.training.batch_tokens)

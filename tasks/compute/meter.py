@@ -5,6 +5,7 @@ import platform
 import resource
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ _MATRIX = {"cpu": 1024, "cuda": 8192}
 _PEAK_SECONDS = 0.2
 # Seconds of the past that the shown speed is made of.
 _WINDOW_SECONDS = 10.0
+_SPEED_POINTS = 100
 
 
 def matmul_peak(device: str) -> float:
@@ -41,19 +43,25 @@ def matmul_peak(device: str) -> float:
 class Meter:
     """Speed and cost of a run on one worker, added up over all of them, earlier parts of a resumed run included."""
 
-    def __init__(self, *, device: str, flops_per_token: int, before: dict[str, float] | None = None) -> None:
+    def __init__(
+        self, *, device: str, flops_per_token: int, before: dict[str, float] | None = None, tokens_before: int = 0
+    ) -> None:
         self._device, self._flops_per_token = device, flops_per_token
         # Each worker's own, added up: what one took is not known to the others.
         self.peak_flops = float(total(torch.tensor([matmul_peak(device)], dtype=torch.float64, device=device)))
         self._before = before or {"wall_seconds": 0.0, "cpu_seconds": 0.0}
         self._wall, self._cpu = time.perf_counter(), time.process_time()
         self._window: list[tuple[float, int]] = [(self._wall, 0)]
-        self._tokens = 0
+        self._tokens, self._tokens_before = 0, tokens_before
+        # Tokens and the second at which they were trained, of this part of the run: of every so many steps.
+        self._pace: list[tuple[int, float]] = [(0, self._wall)]
+        self._steps, self._every = 0, 1
 
     def add(self, tokens: int) -> None:
         """Count trained tokens, all workers' together."""
         self._tokens += tokens
         self._window.append((time.perf_counter(), self._tokens))
+        self._keep_pace()
         while self._window[-1][0] - self._window[1][0] > _WINDOW_SECONDS:
             self._window.pop(0)
 
@@ -70,6 +78,24 @@ class Meter:
             "wall_seconds": self._before["wall_seconds"] + time.perf_counter() - self._wall,
             "cpu_seconds": self._before["cpu_seconds"] + time.process_time() - self._cpu,
         }
+
+    def _keep_pace(self) -> None:
+        """Fewer than twice as many points as are shown, however many steps there are."""
+        self._steps += 1
+        if self._steps % self._every:
+            return
+        self._pace.append((self._tokens, self._window[-1][0]))
+        if len(self._pace) > 2 * _SPEED_POINTS:
+            self._pace, self._every = self._pace[::2], 2 * self._every
+
+    def speed(self) -> list[tuple[int, float]]:
+        """Tokens of the run so far, and tokens a second since the point before; of this part of a resumed run."""
+        last = (self._tokens, self._window[-1][0])
+        points = self._pace if self._pace[-1] == last else [*self._pace, last]
+        return [
+            (self._tokens_before + tokens, round((tokens - old) / max(now - then, 1e-9), 1))
+            for (old, then), (tokens, now) in pairwise(points)
+        ]
 
     def measured(self, *, tokens: int, workers: int) -> dict[str, Any]:
         """The record of the run: all workers call it together.
@@ -88,6 +114,7 @@ class Meter:
             "training_flops": tokens * self._flops_per_token,
             "wall_seconds": round(spent["wall_seconds"], 3),
             "cpu_seconds": round(cpu_seconds, 3),
+            "speed": self.speed(),
             "tokens_per_second": round(tokens_per_second, 1),
             "flops_per_second": round(flops),
             "matmul_peak_flops_per_second": round(self.peak_flops),

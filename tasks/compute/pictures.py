@@ -31,6 +31,19 @@ def draw_training(curve: Sequence[Mapping[str, Any]], path: Path) -> None:
     _save(figure, path)
 
 
+def draw_speed(speed: Sequence[tuple[int, float]], path: Path) -> None:
+    """Tokens a second over trained tokens: a measurement, so the picture is one too."""
+    figure, (pace,) = _canvas("Speed", columns=1)
+    figure.set_size_inches(9.2, 2.8)
+    tokens, speeds = [point[0] / 1e6 for point in speed], [point[1] for point in speed]
+    pace.plot(tokens, speeds, color=_GREEN, alpha=0.25, linewidth=1)
+    pace.plot(tokens, _smooth(speeds, over=10), color=_GREEN, linewidth=2, marker="o" if len(speed) == 1 else "")
+    pace.set_ylim(bottom=0)
+    pace.yaxis.set_major_formatter("{x:,.0f}")
+    _name(pace, "Tokens a second, all workers together", x="million tokens", y="tokens a second")
+    _save(figure, path)
+
+
 def _draw_balance(axes: Axes, curve: Sequence[Mapping[str, Any]]) -> None:
     """Busiest and idlest expert of each layer, in multiples of an even share."""
     _name(axes, "Busiest and idlest expert", x="million tokens", y="load, 1 is even")
@@ -86,7 +99,7 @@ def _canvas(title: str, *, columns: int) -> tuple[Figure, list[Axes]]:
     figure = Figure(figsize=(4.6 * columns, 3.8), dpi=_DOTS_PER_INCH, layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title, color=_INK, fontsize=14, fontweight="bold", x=0.01, ha="left")
-    axes = list(figure.subplots(1, columns))
+    axes = list(figure.subplots(1, columns, squeeze=False)[0])
     for each in axes:
         each.spines[["top", "right"]].set_visible(False)
         each.grid(visible=True, color=_GREY, alpha=0.2)
@@ -111,9 +124,9 @@ def _layer_colour(layer: int, layers: int) -> tuple[float, float, float]:
     return (0.10 + 0.75 * share, 0.35 + 0.10 * share, 0.75 - 0.60 * share)
 
 
-def _smooth(values: Sequence[float]) -> list[float]:
-    """Exponential mean over about a hundredth of the run, corrected for its start (Adam's bias correction)."""
-    keep = 1 - min(1.0, 100 / max(len(values), 1))
+def _smooth(values: Sequence[float], *, over: int = 100) -> list[float]:
+    """Exponential mean over about one of `over` parts of the run, corrected for its start (Adam's bias correction)."""
+    keep = 1 - min(1.0, over / max(len(values), 1))
     mean, weight, smooth = 0.0, 0.0, []
     for value in values:
         mean, weight = keep * mean + (1 - keep) * value, keep * weight + (1 - keep)

@@ -69,6 +69,7 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
     digest = sha256_of(out / WEIGHTS_FILE)
     measured |= {"weights_sha256": digest, "step_seconds": round(time.monotonic() - started, 3)}
     write_json(settings.runs / "measured" / f"{digest}.json", measured)
+    pictures.draw_speed(measured["speed"], settings.runs / "measured" / f"{digest}.png")
     _forget(open_store(settings.checkpoints), name)
     return _report(blueprint, curve, len(stream), read_base(settings.artifacts).get("ref"))
 

@@ -4,6 +4,9 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+# What begins something within a line (CommonMark); a table escapes its bars itself.
+_ACTIVE = re.compile(r"[\\`*_{}\[\]()#!~>]")
+
 
 def as_text(value: Any) -> str:
     """A number as people read it; anything else as it is."""
@@ -12,6 +15,12 @@ def as_text(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:,.4g}"
+
+
+def literal(text: str) -> str:
+    """Text as it is, on one line: no emphasis, link, picture or HTML comes of it."""
+    escaped = _ACTIVE.sub(r"\\\g<0>", " ".join(text.split()))
+    return escaped.replace("&", "&amp;").replace("<", "&lt;")
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -18,7 +18,7 @@ from tasks.report import read_json, sha256_of
 
 _BLOB = re.compile(r"blobs/sha256/[0-9a-f]{64}")
 _BITS = re.compile(r"[0-9a-f]{64}\.bits")
-_MEASURED = re.compile(r"measured/([0-9a-f]{64})\.json")
+_MEASURED = re.compile(r"measured/([0-9a-f]{64})\.(?:json|png)")
 
 
 @dataclass(frozen=True)

@@ -129,15 +129,15 @@ def started(up: Platform) -> str:
 
 def watch(up: Platform, screen: Screen, run: str) -> None:
     screen.page.goto(f"{up.url.removesuffix('/api')}/runs/flow-run/{run}")
-    expect(screen.page.get_by_text("discover").first).to_be_visible(timeout=SECONDS * 1000)
-    screen.keep("3-runs")
+    screen.page.get_by_text("name: from-the-browser").first.wait_for()
+    screen.keep("3-log")
     state = up.wait_for(run)
     assert state["type"] == "COMPLETED", up.log(run)
 
 
 def test_the_run_is_seen_complete_with_its_log(up: Platform, screen: Screen, made: str):
     expect(screen.page.get_by_text("Completed").first).to_be_visible(timeout=SECONDS * 1000)
-    screen.page.get_by_text("params.yaml").first.wait_for()
+    screen.page.get_by_text("Finished in state Completed").first.wait_for()
     screen.keep("4-complete")
 
 

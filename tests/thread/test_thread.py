@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from tasks.__main__ import STEPS
 from tests.conftest import Clone
 from tests.processes import alive_after, command_line
+from tests.receiver import receiving
 from tests.thread.conftest import Watch
 
 pytestmark = pytest.mark.thread
@@ -65,6 +67,25 @@ def test_the_prefect_run_has_logs_progress_reports_and_pictures(first_run: tuple
     assert "data:image/png;base64," in reports["evaluate-report"]["data"]
     assert reports["train-progress"]["type"] == "progress"
     assert any("Running stage 'train'" in line["message"] for line in post("logs"))
+
+
+def test_what_a_person_sees_first_is_the_summary_with_pictures(
+    clone: Clone, first_run: tuple[str, Watch], prefect_url: str
+):
+    """The UI lists a flow run's own artifacts, newest first, before those of its tasks."""
+    said, _ = first_run
+    query = {"flow_runs": {"parent_task_run_id": {"is_null_": True}}, "sort": "ID_DESC"}
+    answer = httpx.post(f"{prefect_url}/artifacts/filter", json=query, trust_env=False).raise_for_status().json()
+    first = next(artifact for artifact in answer if artifact["flow_run_id"] and not artifact["task_run_id"])
+    assert first["key"] == "summary"
+    assert first["data"].startswith("# notes@v1 waits for your decision")  # few documents are held out
+    for part in ("What was asked", "What it cost", "Steps", "Data", "Curves", "tokens a second"):
+        assert part in first["data"]
+    assert first["data"].count("data:image/png;base64,") == 4
+    report = Path(said.partition("report     ")[2].splitlines()[0])
+    assert "notes@v1 waits for your decision" in report.read_text(encoding="utf-8")
+    assert (report.parent / "data_docs" / "index.html").is_file()
+    assert "tasks train" in (report.parent / "train.log").read_text(encoding="utf-8")
 
 
 def test_a_second_repro_runs_nothing(clone: Clone, first_run: tuple[str, Watch]):
@@ -200,13 +221,24 @@ def test_a_bad_source_ends_with_a_clear_error_and_nothing_half_written(
     if content == "binaries":
         (source / "photo.jpg").write_bytes(b"\xff\xd8\xff\xe0" + bytes(200))
     kept = (clone.root / "params.yaml").read_text()
-    try:
-        said = clone.run("abcd", "run", "--source", str(source), code=1, PREFECT_API_URL=prefect_url)
-    finally:
-        (clone.root / "params.yaml").write_text(kept)
+    with receiving() as receiver:
+        url = f"http://127.0.0.1:{receiver.server_port}/hook"
+        save = f"from prefect.blocks.webhook import Webhook; Webhook(url={url!r}).save('team', overwrite=True)"
+        clone.run(sys.executable, "-c", save, PREFECT_API_URL=prefect_url)
+        environment = {"PREFECT_API_URL": prefect_url, "ABCD_NOTIFY": "block:webhook/team"}
+        try:
+            said = clone.run("abcd", "run", "--source", str(source), code=1, **environment)
+        finally:
+            (clone.root / "params.yaml").write_text(kept)
+    [posted] = receiver.posted
+    assert posted["state"] == "failed"
+    assert source.name in posted["text"]
     assert "error:" in said
     assert str(source.name) in said
     assert "Traceback" not in said
+    report = Path(said.partition("report     ")[2].splitlines()[0]).read_text(encoding="utf-8")
+    assert "failed at discover" in report
+    assert source.name in report
     assert not list((clone.root / "artifacts").glob(".*.new"))
 
 

@@ -42,6 +42,19 @@ def test_a_note_tells_the_last_seconds(known_peak, monkeypatch):
     assert measuring.note() == "100 tokens/s, 0 GFLOP/s (10% of peak)"
 
 
+def test_speed_over_the_run_is_kept_in_few_points_and_ends_with_the_last_token(known_peak, monkeypatch):
+    clock = iter([0.0, *[float(second) for second in range(1, 1001)]])
+    monkeypatch.setattr(meter.time, "perf_counter", lambda: next(clock))
+    measuring = Meter(device="cpu", flops_per_token=1, tokens_before=5000)
+    for step in range(999):
+        measuring.add(300 if step < 500 else 100)
+    speed = measuring.speed()
+    assert 50 <= len(speed) <= 200
+    assert speed[-1][0] == 5000 + 500 * 300 + 499 * 100
+    assert {speed[0][1], speed[-1][1]} == {300.0, 100.0}
+    assert [tokens for tokens, _ in speed] == sorted({tokens for tokens, _ in speed})
+
+
 def test_before_the_first_step_there_is_a_note(known_peak):
     assert Meter(device="cpu", flops_per_token=1).note().startswith("0 tokens/s")
 

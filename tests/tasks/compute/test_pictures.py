@@ -25,6 +25,12 @@ def test_training(tmp_path: Path, steps: int, layers: int):
     assert first.read_bytes() == second.read_bytes()
 
 
+@pytest.mark.parametrize("points", [1, 60])
+def test_speed(tmp_path: Path, points: int):
+    pictures.draw_speed([(1000 * (i + 1), 5000.0 + i) for i in range(points)], tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
 @pytest.mark.parametrize("load", [[], [[0.1, 0.9]], [[0.25] * 4] * 5])
 def test_evaluation(tmp_path: Path, load: list[list[float]]):
     pictures.draw_evaluation([1.5, 2.0, 2.5], {"this model": 2.0, "xz -9": 2.2}, load, tmp_path / "a.png")

@@ -133,9 +133,11 @@ def test_a_worker_that_dies_or_hangs_changes_nothing(workspace, tmp_path, capfd,
     assert report.facts["steps"] == 240
     assert report.facts["tokens"] == 64 * 240
     assert report.pictures == ("curves.png",)
-    [measured] = (settings.runs / "measured").iterdir()
+    [measured] = (settings.runs / "measured").glob("*.json")
     record = json.loads(measured.read_text())
     assert measured.stem == record["weights_sha256"] == sha256_of(out / WEIGHTS_FILE)
+    assert measured.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    assert record["speed"][-1][0] == 64 * 240
     assert record["workers"] == 2
     assert record["tokens_per_second"] > 0
     assert 0 < record["share_of_matmul_peak"] < 1

@@ -257,11 +257,12 @@ def test_measurements_of_released_and_present_weights_stay(settings):
     weights = settings.artifacts / "train" / "model.safetensors"
     for digest in (released, "0" * 64):
         write_json(settings.runs / "measured" / f"{digest}.json", {})
+        (settings.runs / "measured" / f"{digest}.png").write_bytes(b"png")
     assert found(settings) == {}  # no weights here: a training may be under way
     weights.parent.mkdir(parents=True)
     weights.write_text("weights")
     write_json(settings.runs / "measured" / f"{sha256_of(weights)}.json", {})
-    assert found(settings) == {"measurements of trainings": [f"measured/{'0' * 64}.json"]}
+    assert found(settings) == {"measurements of trainings": [f"measured/{'0' * 64}.{kind}" for kind in ("json", "png")]}
 
 
 def test_bits_of_the_pinned_champion_stay(gated, monkeypatch):

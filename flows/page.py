@@ -1,0 +1,45 @@
+"""A summary becomes runs/<run>/report.html: one file that needs no network, for people without the UI."""
+
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+
+from flows.figures import duration
+from flows.present import data_uri
+from flows.reports import REPORT_FILE
+from flows.summary import Summary
+
+_TEMPLATE = "report.html.j2"
+
+
+def write(summary: Summary) -> Path:
+    """Write the report in the run's folder; complete or absent."""
+    path = summary.folder / REPORT_FILE
+    fresh = path.with_name(f".{REPORT_FILE}.new")
+    fresh.write_text(html(summary), encoding="utf-8")
+    fresh.replace(path)
+    return path
+
+
+def html(summary: Summary) -> str:
+    """The report; whatever comes from documents is escaped."""
+    slowest = max((line.seconds for line in summary.steps), default=0.0)
+    worst = max((bar.bits_per_byte for bar in summary.compared), default=0.0)
+    docs = summary.data_docs
+    return _template().render(
+        s=summary,
+        slowest=max(slowest, 0.001),
+        worst=max(worst, 0.001),
+        data_docs=docs.relative_to(summary.folder).as_posix() if docs else "",
+    )
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters |= {"duration": duration, "data_uri": data_uri}
+    return environment.get_template(_TEMPLATE)
