@@ -50,13 +50,16 @@ def nightly(
     settings, console = Settings.load(), Console()
     os.chdir(settings.workspace)
     prepare(settings)
-    with shown_run(settings, terminal.RichTerminal(console, verbose=verbose)):
+    shown = terminal.RichTerminal(console, verbose=verbose)
+    with shown_run(settings, shown):
         from flows.nightly import nightly as night
 
         state = night(start, return_state=True)
+    if state.is_completed():
+        console.print(f"[bold]{state.name}[/]  {escape(state.message or '')}", soft_wrap=True)
+    shown.say_where()
     if not state.is_completed():
         state.result()  # raises what went wrong
-    console.print(f"[bold]{state.name}[/]  {escape(state.message or '')}", soft_wrap=True)
 
 
 def describe_lateness(scheduled: datetime, *, at_most: timedelta, now: datetime | None = None) -> str:

@@ -32,10 +32,11 @@ def nightly(
         start: what training goes on from: the champion, or nothing (scratch); watch: measure drift, train nothing.
         latest_start_hours: a start that is later, as after downtime, is skipped.
     """
-    late = describe_lateness(flow_run.scheduled_start_time, at_most=timedelta(hours=latest_start_hours))
-    if late:
-        return Completed(name="Skipped", message=late)
     with account("nightly") as told:
+        late = describe_lateness(flow_run.scheduled_start_time, at_most=timedelta(hours=latest_start_hours))
+        if late:
+            told.skipped = late
+            return Completed(name="Skipped", message=late)
         settings, logger = Settings.load(), get_run_logger()
         prepare(settings)
         with workspace_lock(settings.state, what="flow nightly"):

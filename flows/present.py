@@ -36,11 +36,11 @@ def markdown(report: Report, folder: Path) -> str:
         parts.append(literal(report.summary))
     if report.rows_in is not None:
         rows = (("read", report.rows_in), ("passed on", report.rows_out or 0), ("rejected", report.rows_rejected or 0))
-        parts.append(table(("documents", "count"), [(name, f"{count:,}") for name, count in rows]))
+        parts.append(table(("documents", "count"), [(name, f"{count:,}") for name, count in rows], numbers=(1,)))
     if report.reasons:
         by_count = sorted(report.reasons.items(), key=lambda item: (-item[1], item[0]))
         rejected = [(literal(reason), f"{count:,}") for reason, count in by_count]
-        parts.append(table(("rejected because", "documents"), rejected))
+        parts.append(table(("rejected because", "documents"), rejected, numbers=(1,)))
     if report.facts:
         facts = [(literal(name), literal(shown(value))) for name, value in report.facts.items()]
         parts.append(table(("what", "value"), facts))

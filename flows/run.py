@@ -64,8 +64,7 @@ def run(
                 release = pipeline()
             _say_what_came_out(release, settings, console)
         finally:
-            if shown.report_path:
-                console.print(f"report     {shown.report_path}", soft_wrap=True, highlight=False)
+            shown.say_where()
 
 
 def discover(*, as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False) -> None:

@@ -76,8 +76,9 @@ def champion_bits_per_byte(past: Past, texts: Sequence[bytes], settings: Setting
     beginnings = [text.decode()[:_MOST_CHARACTERS] for text in texts]
     encoded = tokenizer.encode_batch_fast(beginnings, add_special_tokens=False)
     tokens = [np.array(encoding.ids, dtype=np.uint32) for encoding in encoded]
-    settings.cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=settings.cache) as folder:
+    scratch = settings.cache / "drift"
+    scratch.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
         weights = _weights(past, shape, registry, Path(folder))
         with Scorers(shape, weights, settings) as scorers:
             bits, _ = scorers.start_scores(tokens).collect(lambda _: None)

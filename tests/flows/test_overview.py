@@ -19,7 +19,7 @@ def test_a_whole_run(settings: Settings, ended):
     assert lines[3].startswith("**What would help:** it read 4,000 tokens")
     headings = [line.removeprefix("## ") for line in lines if line.startswith("## ")]
     assert headings == [
-        "What you can do next", "What was asked", "How good it is", "What it cost", "Steps", "Data", "Curves",
+        "What you can do next", "How good it is", "What it cost", "Curves", "What was asked", "Data", "Steps",
         "A sample of what it writes", "Where it is",
     ]  # fmt: skip
     assert "| clean | 22 | 20 | 2 | 2 too\\_short |" in "\n".join(lines)

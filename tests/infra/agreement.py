@@ -17,7 +17,7 @@ _OTHERS = {
     "RAY_AUTH_TOKEN",  # Ray
     "POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD", "PGDATA",  # the postgres image
 }  # fmt: skip
-_SECRET = re.compile(r"(PASSWORD|TOKEN|AUTH_STRING|SECRET|SECRET_ACCESS_KEY)$")
+_SECRET = re.compile(r"(PASSWORD|TOKEN|AUTH_STRING|SECRET|SECRET_ACCESS_KEY|NOTIFY)$")
 _FROM_OUTSIDE = re.compile(r"(abcd:)?\$\{[A-Z0-9_]+(:\?[^}]*)?\}")
 _ADDRESS = re.compile(r"^(?:\w+://)?([a-z0-9.-]+):(\d+)(?:/|$)")
 

@@ -54,13 +54,21 @@ def render(folder: Path) -> list[Object]:
         path = folder / name
         objects += render(path) if path.is_dir() else read_all(path)
     for patch in kustomization.get("patches", []):
-        [position] = [
-            at for at, each in enumerate(objects)
-            if (each["kind"], each["metadata"]["name"]) == (patch["target"]["kind"], patch["target"]["name"])
-        ]  # fmt: skip
         [operations] = read_all(folder / patch["path"])
-        objects[position] = jsonpatch.apply_patch(objects[position], operations)
+        patched(objects, patch["target"], operations)
     return objects
+
+
+def patched(objects: list[Object], target: Object, operations: list[Object]) -> None:
+    """Change the object that a kustomize patch is for, in its place.
+
+    Raises:
+        ValueError: there is no such object.
+        jsonpatch.JsonPatchException: it has not what is to be replaced.
+    """
+    names = [(each["kind"], each["metadata"]["name"]) for each in objects]
+    position = names.index((target["kind"], target["name"]))
+    objects[position] = jsonpatch.apply_patch(objects[position], operations)
 
 
 def not_listed(folder: Path) -> list[str]:

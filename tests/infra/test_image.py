@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from dockerfile_parse import DockerfileParser
 
+from tests.infra.agreement import prefect_variables
 from tests.infra.manifests import INFRA, ROOT
 
 BIN = Path(sys.executable).parent
@@ -47,6 +48,12 @@ def test_the_dockerfile_is_right():
     text = (INFRA / "Dockerfile").read_text()
     assert problems(text) == []
     assert "pip install --requirement requirements.lock" in text
+
+
+def test_the_image_tells_prefect_what_it_listens_to():
+    told = dict(re.findall(r"(PREFECT_\w+)=(\S+)", (INFRA / "Dockerfile").read_text()))
+    assert told.keys() <= prefect_variables()
+    assert told["PREFECT_SERVER_UI_V2_ENABLED"] == "false"
 
 
 def test_linters_find_nothing():

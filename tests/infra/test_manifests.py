@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from prefect.workers.process import ProcessWorker
+from ruamel.yaml import YAML
 
 from tests.infra import agreement, schemas
 from tests.infra.manifests import (
@@ -21,10 +22,11 @@ from tests.infra.manifests import (
     locked_version,
     not_listed,
     of_kind,
+    patched,
     pods,
     read_all,
     render,
-)  # fmt: skip
+)
 
 KUBERNETES = INFRA / "kubernetes"
 GUIDE = ROOT / "docs" / "operate-cluster.md"
@@ -158,6 +160,19 @@ def test_the_guide_makes_every_secret_that_compose_asks_for():
     assert recipe, "the guide has no recipe for infra/.env"
     assert asked <= set(re.findall(r"[A-Z][A-Z0-9_]{4,}", recipe[1]))
     assert "/infra/.env" in (ROOT / ".gitignore").read_text().split()
+
+
+def test_the_guides_overlay_changes_what_is_there():
+    overlay = re.search(r"```yaml\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    assert overlay, "the guide has no overlay"
+    document = YAML(typ="safe").load(overlay[1])
+    objects = render(KUBERNETES / "base")
+    for patch in document["patches"]:
+        patched(objects, patch["target"], YAML(typ="safe").load(patch["patch"]))
+    # Its store is outside: everything but that is right.
+    [said] = {problem.partition(": ")[2].split(",")[0] for problem in kubernetes_says(objects)}
+    assert said == "AWS_ENDPOINT_URL is https://rgw.company:7480"
+    assert {image["name"] for image in document["images"]} == {agreement.OURS}
 
 
 def service(name: str, key: str, value: Any) -> Callable[[Object], None]:
