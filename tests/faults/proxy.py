@@ -1,4 +1,4 @@
-"""An HTTP proxy in front of an S3 server that spoils requests: 500, no answer, a lost or a cut-off one, or it is down."""
+"""An HTTP proxy before an S3 server that spoils requests: 500, no answer, a lost or a cut-off one, or it is down."""
 
 import http.client
 import math
