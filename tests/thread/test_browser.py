@@ -4,9 +4,11 @@ Debian's Chromium with every other host blocked, secrets planted in the environm
 must show what it made, ask nobody outside, and tell no secret.
 """
 
+import json
 import os
 import re
 import subprocess
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -157,6 +159,16 @@ def test_the_artifact_shows_its_picture(up: Platform, screen: Screen, made: str)
 
 
 def test_the_ui_asks_no_other_host(screen: Screen, made: str):
+    assert screen.refused == []
+
+
+def test_the_second_ui_which_calls_an_analytics_host_is_not_there(up: Platform, screen: Screen, made: str):
+    address = up.url.removesuffix("/api")
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"{address}/ui-settings") as answer:
+        assert json.load(answer)["available_uis"] == ["v1"]
+    screen.page.goto(f"{address}/v2/dashboard")
+    screen.page.get_by_text("Flow Runs").first.wait_for()
+    assert screen.page.get_by_text("V2 UI").count() == 0
     assert screen.refused == []
 
 
