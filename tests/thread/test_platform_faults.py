@@ -54,7 +54,7 @@ def up(small_clone: Clone, database: Postgres, store: Proxy) -> Iterator[Platfor
 
 def begin(up: Platform, seed: int) -> str:
     """Start a run that trains, and wait until it does."""
-    run = up.trigger("pipeline", overrides={"train": {"seed": seed}})
+    run = up.trigger("pipeline", overrides={"train": {"seed": seed, "tokens": 16_384}})
     training = {"task_runs": {"name": {"any_": ["train"]}, "state": {"type": {"any_": ["RUNNING"]}}}}
     deadline = time.monotonic() + SECONDS
     while not up.call("/task_runs/filter", training):
