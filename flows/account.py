@@ -67,8 +67,8 @@ class Account:
         context = FlowRunContext.get()
         found = context.flow_run if context else None
         name, run_id = (found.name, str(found.id)) if found else (flow, "")
-        run = run_name(name, run_id, settings.runs)
-        return cls(flow=flow, run=run, run_id=run_id, folder=settings.runs / run)
+        run = run_name(name, run_id, settings.records)
+        return cls(flow=flow, run=run, run_id=run_id, folder=settings.records / run)
 
     @property
     def seconds(self) -> float:
@@ -124,7 +124,8 @@ def active() -> Account | None:
 def account(flow: str) -> Iterator[Account]:
     """Write down what happens in the block, and tell it at its end; inside another account, that one goes on."""
     # Here, because that reads the account.
-    from flows import tell
+    from flows import keep, tell
+    from flows.present import attempt
 
     if _active:
         yield _active[-1]
@@ -132,6 +133,7 @@ def account(flow: str) -> Iterator[Account]:
     settings = Settings.load()
     now = Account.of_run(flow, settings)
     _active.append(now)
+    attempt(keep.say_where, settings)
     try:
         yield now
     except BaseException as error:
@@ -140,3 +142,4 @@ def account(flow: str) -> Iterator[Account]:
     finally:
         _active.pop()
         tell.tell(now, settings)
+        keep.keep(now, settings)

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.markup import escape
 
-from flows import doctor, gc, night, operate, promotion, releases, reports, run
+from flows import doctor, gc, night, operate, promotion, releases, reports, reproduction, run, runs
 from flows.failure import SAYS_ALL
 from flows.server import ServerError
 from flows.supervisor import PlatformError
@@ -24,8 +24,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
-    "Make": (run.run, night.nightly, run.discover, run.publish, reports.report),
-    "Use": (releases.releases, releases.show, releases.pull, releases.verify, releases.sample),
+    "Make": (run.run, night.nightly, run.discover, run.publish, reports.report, runs.runs, runs.adopt),
+    "Use": (releases.releases, releases.show, releases.pull, releases.verify, releases.sample, reproduction.reproduce),
     "Decide": (promotion.promote, promotion.rollback, promotion.history),
     "Operate": (operate.up, operate.status, operate.down),
     "Machine": (doctor.doctor, gc.gc),

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from flows.graph import StaleUpstreamError, StepFailedError
 from infra.disk import full_disk
+from infra.git import GitError
 from infra.lock import LockedError
 from infra.outputs import DamagedError
 from infra.settings import SettingsError, WorkspaceError
@@ -24,6 +25,7 @@ SAYS_ALL = (
     StepFailedError,
     StaleUpstreamError,
     StorageError,
+    GitError,
 )
 _SHOWN_LINES = 20
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal, Self
 
@@ -33,9 +33,11 @@ class StaleUpstreamError(RuntimeError):
 class StepProcess:
     """`dvc repro --single-item STEP` under the guard: it dies with this process."""
 
-    def __init__(self, step: str, settings: Settings, *, look_again: bool) -> None:
+    def __init__(
+        self, step: str, settings: Settings, *, look_again: bool, environment: Mapping[str, str] | None = None
+    ) -> None:
         command = [sys.executable, "-m", "dvc", "repro", "--single-item", step]
-        environment = dict(os.environ)
+        environment = {**os.environ, **(environment or {})}
         if look_again:
             command.append("--force")
             environment["ABCD_DISCOVER"] = "1"

@@ -18,10 +18,10 @@ def report(
 ) -> None:
     """Say where the report of a run is: one file for a browser, that needs no network."""
     settings = Settings.load()
-    path = settings.runs / run / REPORT_FILE if run else _last(settings.runs)
+    path = settings.records / run / REPORT_FILE if run else _last(settings.records)
     if path is None or not path.is_file():
-        known = ", ".join(sorted(path.parent.name for path in settings.runs.glob(f"*/{REPORT_FILE}"))) or "none yet"
-        raise typer.BadParameter(f"{run or 'no run'} has no report in {settings.runs}; runs that have one: {known}")
+        known = ", ".join(sorted(path.parent.name for path in settings.records.glob(f"*/{REPORT_FILE}"))) or "none yet"
+        raise typer.BadParameter(f"{run or 'no run'} has no report in {settings.records}; runs that have one: {known}")
     Console().print(str(path), soft_wrap=True, highlight=False, markup=False)
     if open_it:
         typer.launch(path.as_uri())

@@ -101,7 +101,7 @@ def summary_of(account: Account, settings: Settings) -> Summary:
     reports = {result.step: result.report for result in account.steps}
     wanted, samples = asked(settings), _samples(settings) if "evaluate" in reports else ()
     weights = _weights(settings) if "train" in reports else ""
-    measured = _json(settings.runs / "measured" / f"{weights}.json", {}) if weights else {}
+    measured = _json(settings.records / "measured" / f"{weights}.json", {}) if weights else {}
     prompt = samples[0][0] if samples else "The "
     return Summary(
         run=account.run,
@@ -144,7 +144,7 @@ def _pictures(reports: Mapping[str, Report], settings: Settings, weights: str) -
     for step in sorted(reports, key=lambda step: list(_TITLES).index(step) if step in _TITLES else len(_TITLES)):
         found = [(_TITLES.get(step, step), settings.artifacts / step / name) for name in reports[step].pictures]
         if step == "train" and weights:
-            found.append((_SPEED_TITLE, settings.runs / "measured" / f"{weights}.png"))
+            found.append((_SPEED_TITLE, settings.records / "measured" / f"{weights}.png"))
         for title, path in found:
             if path.is_file() and (digest := sha256_of(path)) not in seen:
                 seen.add(digest)

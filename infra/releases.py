@@ -43,7 +43,7 @@ class Registry:
     def of(cls, settings: Settings) -> Self:
         """Registry that the settings name."""
         store = open_store(settings.registry)
-        return cls(store, settings.state / "seen" / hashlib.sha256(store.root.encode()).hexdigest()[:16])
+        return cls(store, settings.seen / hashlib.sha256(store.root.encode()).hexdigest()[:16])
 
     def models(self) -> list[str]:
         """Names of all models, those included that were seen before and are gone."""

@@ -1,8 +1,9 @@
-"""Whereabouts: what changes the machine but not the result, from `ABCD_*` variables.
+"""Whereabouts: what changes the machine but not the result, from `ABCD_*` variables; in a checkout also from its file.
 
 Every state that is no output of a step lives under `.abcd/` in the workspace unless moved by its setting.
 """
 
+import json
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -11,6 +12,8 @@ from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "ABCD_"
+# Made by infra/checkout.py: a folder that has it is the checkout of a run, and its settings are in it.
+CHECKOUT_FILE = Path(".abcd", "checkout.json")
 
 
 class SettingsError(ValueError):
@@ -28,15 +31,22 @@ class Settings(BaseSettings):
 
     workspace: Path = Field(default=Path(), description="root of the clone: where dvc.yaml is")
     state: Path = Field(default=Path(".abcd"), description="state that is no output of a step")
-    runs: Path = Field(default=Path("runs"), description="logs, progress, measurements")
+    runs: Path = Field(default=Path("runs"), description="what steps leave beside outputs: progress, rejected rows")
+    records: Path = Field(default=Path(), description="logs, records and reports of runs, what trainings took")
     checkpoints: str = Field(default="", description="where an interrupted training goes on from; a folder or URL")
     registry: str = Field(default="", description="where releases are; a folder or URL")
+    seen: Path = Field(default=Path(), description="what this machine has seen of registries, held against them")
     keys: Path = Field(default=Path(), description="private signing key")
     cache: Path = Field(default=Path(), description="what makes steps incremental; never changes a result")
     prefect_home: Path = Field(default=Path(), description="database and settings of the Prefect server")
     dvc_cache: Path = Field(default=Path(), description="DVC's cache, may be shared by workspaces")
     remote: str = Field(default="", description="DVC remote that publish pushes to")
     source_root: Path = Field(default=Path(), description="where relative source paths start")
+    main: Path = Field(default=Path(), description="workspace whose checkout this one is; itself, if it is none")
+    checkouts: Path = Field(default=Path(), description="where deployed runs get a checkout of their own")
+    commit: str = Field(default="", description="commit, branch or tag of a deployed run; empty: the workspace's HEAD")
+    keep_checkouts_hours: float = Field(default=24, ge=0, description="how long the checkout of a good run stays")
+    keep_failed_checkouts_hours: float = Field(default=168, ge=0, description="how long that of a failed one stays")
     workers: int = Field(default=0, ge=0, le=4096, description="training workers; 0: one a core or GPU")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="what workers train on")
     ray_address: str = Field(default="", description="Ray cluster to join; empty: one on this machine")
@@ -62,6 +72,8 @@ class Settings(BaseSettings):
             "workspace": root,
             "state": state,
             "runs": root / self.runs,
+            "records": root / (self.records if self.records != Path() else self.runs),
+            "main": root / self.main,
             "checkpoints": _place_or_url(root, self.checkpoints or root / self.runs / "checkpoints"),
             "registry": _place_or_url(root, self.registry or state / "registry"),
             "remote": _place_or_url(root, self.remote or state / "remote"),
@@ -70,6 +82,7 @@ class Settings(BaseSettings):
         }
         for name, folder in [
             ("keys", "keys"), ("cache", "cache"), ("prefect_home", "prefect"), ("dvc_cache", "dvc-cache"),
+            ("seen", "seen"), ("checkouts", "checkouts"),
         ]:  # fmt: skip
             given: Path = getattr(self, name)
             places[name] = root / given if given != Path() else state / folder
@@ -82,15 +95,28 @@ class Settings(BaseSettings):
         """Where steps' outputs are."""
         return self.workspace / "artifacts"
 
+    @property
+    def not_sources(self) -> set[Path]:
+        """Folders below a source that hold what this pipeline made, here and in the main workspace."""
+        mains = {self.main / folder for folder in ("artifacts", "runs", ".abcd")}
+        ours = {self.artifacts, self.runs, self.records, self.state, self.cache, self.checkouts, *mains}
+        return {path.resolve() for path in ours}
+
     @classmethod
     def load(cls) -> Self:
-        """Settings of the workspace that the current folder is in.
+        """Settings of the workspace that the current folder is in; in a checkout the file that it was made with counts.
+
+        The environment of whoever made the checkout may name another workspace and have other relative paths.
 
         Raises:
             SettingsError: a variable has an impossible value.
             WorkspaceError: no folder from here upwards is a git clone with `dvc.yaml`.
         """
+        here = Path.cwd()
         try:
+            for folder in (here, *here.parents):
+                if (folder / "dvc.yaml").is_file() and (folder / CHECKOUT_FILE).is_file():
+                    return cls(**json.loads((folder / CHECKOUT_FILE).read_text())["settings"])
             settings = cls()
         except ValidationError as error:
             problems = "; ".join(
@@ -100,7 +126,6 @@ class Settings(BaseSettings):
         if "workspace" in settings.model_fields_set:
             here, candidates = settings.workspace, [settings.workspace]
         else:
-            here = Path.cwd()
             candidates = [here, *here.parents]
         for folder in candidates:
             if (folder / "dvc.yaml").is_file():

@@ -22,7 +22,7 @@ _UNFINISHED: tuple[tuple[Callable[[Settings], Path], str], ...] = (
     (lambda settings: settings.cache, r"(ingest|sources|gate)/\.[^/]+\.\d+"),
     (lambda settings: settings.cache, r"(gate|sample|drift)/tmp[^/]+/.+"),
     (lambda settings: settings.dvc_cache, r"(files/md5/|runs/).*\.[A-Za-z0-9_-]{22}\.tmp"),
-    (lambda settings: settings.state / "seen", r"[^/]+/\.[^/]+\.(json|entries)\.\d+"),
+    (lambda settings: settings.seen, r"[^/]+/\.[^/]+\.(json|entries)\.\d+"),
 )
 
 

@@ -126,7 +126,7 @@ def _files(source: str, root: Path, settings: Settings, found: Found) -> Iterato
     if not root.is_dir():
         yield base, DiskPlace(root)
         return
-    ours = {path.resolve() for path in (settings.artifacts, settings.runs, settings.state, settings.cache)}
+    ours = {path.resolve() for path in settings.not_sources}
 
     def closed(error: OSError) -> None:
         found.unreadable[_printable(str(error.filename))] = str(error.strerror)

@@ -34,7 +34,7 @@ _ROOMS = (Path(__file__).parent, Path(__file__).parents[1] / "algorithm")
 
 
 def run(params: Params, settings: Settings, out: Path) -> Report:
-    """Train; weights, curves and their picture are written to `out`, what it took to `settings.runs`.
+    """Train; weights, curves and their picture are written to `out`, what it took to `settings.records`.
 
     Raises:
         StepError: blueprint and data or base do not fit, the loss diverged, or workers died too often.
@@ -68,8 +68,8 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
         progress.unlink(missing_ok=True)
     digest = sha256_of(out / WEIGHTS_FILE)
     measured |= {"weights_sha256": digest, "step_seconds": round(time.monotonic() - started, 3)}
-    write_json(settings.runs / "measured" / f"{digest}.json", measured)
-    pictures.draw_speed(measured["speed"], settings.runs / "measured" / f"{digest}.png")
+    write_json(settings.records / "measured" / f"{digest}.json", measured)
+    pictures.draw_speed(measured["speed"], settings.records / "measured" / f"{digest}.png")
     _forget(open_store(settings.checkpoints), name)
     return _report(blueprint, curve, len(stream), read_base(settings.artifacts).get("ref"))
 

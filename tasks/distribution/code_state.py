@@ -3,13 +3,15 @@
 import base64
 import os
 import shutil
-import subprocess
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from infra.git import GitError
+from infra.git import git as ask_git
 from tasks.report import StepError
 
 # In the record in full, and changed by every run.
@@ -56,6 +58,11 @@ def code_state(workspace: Path) -> CodeState:
     return CodeState(commit=head or None, patch=patch, patch_encoding=encoding, left_out=left_out)
 
 
+def patch_bytes(code: CodeState) -> bytes:
+    """The patch as git wrote it."""
+    return base64.b64decode(code.patch) if code.patch_encoding == "base64" else code.patch.encode()
+
+
 def _printable(patch: bytes) -> tuple[str, Literal["utf-8", "base64"]]:
     try:
         return patch.decode(), "utf-8"
@@ -78,25 +85,21 @@ def _patch(workspace: Path, base: str, new: list[str]) -> str:
         return git(workspace, "diff", *options, base, "--", ".", *exclude, index=copy)
 
 
-def git(workspace: Path, *arguments: str, index: Path | None = None, text: str = "", may_fail: bool = False) -> str:
+def git(
+    workspace: Path,
+    *arguments: str,
+    index: Path | None = None,
+    text: str = "",
+    may_fail: bool = False,
+    environment: Mapping[str, str] | None = None,
+) -> str:
     """What git says in a clone.
 
     Raises:
         StepError: git is missing or refuses.
     """
-    environment = os.environ | ({"GIT_INDEX_FILE": str(index)} if index else {})
+    environment = {**(environment or {}), **({"GIT_INDEX_FILE": str(index)} if index else {})}
     try:
-        done = subprocess.run(
-            ["git", "-c", "core.quotepath=off", *arguments],
-            cwd=workspace,
-            env=environment,
-            input=os.fsencode(text),
-            capture_output=True,
-            check=False,
-        )
-    except FileNotFoundError:
-        raise StepError("git is not installed, and a release names its commit; type: apt-get install git") from None
-    if done.returncode and not may_fail:
-        said = done.stderr.decode(errors="replace").strip()
-        raise StepError(f"git {arguments[0]} in {workspace} failed: {said}; a workspace is a git clone")
-    return os.fsdecode(done.stdout)  # file names and patches need not be UTF-8
+        return ask_git(workspace, *arguments, environment=environment, text=text, may_fail=may_fail)
+    except GitError as error:
+        raise StepError(str(error)) from None

@@ -26,7 +26,7 @@ def make_record(settings: Settings, *, name: str, identity: str, verdict: Mappin
     artifacts = settings.artifacts
     code = code_state(settings.workspace)
     weights = sha256_of(artifacts / "train" / "model.safetensors")
-    measured = settings.runs / "measured" / f"{weights}.json"
+    measured = settings.records / "measured" / f"{weights}.json"
     return {
         "format": RECORD_FORMAT,
         "name": name,
@@ -35,12 +35,12 @@ def make_record(settings: Settings, *, name: str, identity: str, verdict: Mappin
         "code": code.model_dump(),
         "params": (settings.workspace / "params.yaml").read_text(encoding="utf-8"),
         "dvc_lock": (settings.workspace / "dvc.lock").read_text(encoding="utf-8"),
-        "manifest": _manifest(artifacts / "discover" / "sources.jsonl"),
+        "manifest": manifest_of(artifacts / "discover" / "sources.jsonl"),
         "base": read_json(artifacts / "discover" / "base.json"),
         "held_out_sha256": sha256_of(artifacts / "pack" / "held_out.parquet"),
         "tokenizer_sha256": sha256_of(artifacts / "tokenizer" / "tokenizer.json"),
         "weights_sha256": weights,
-        "versions": _versions(),
+        "versions": versions(),
         "hardware": _hardware(),
         "reports": {
             folder.name: Report.read(folder).model_dump(mode="json")
@@ -53,12 +53,14 @@ def make_record(settings: Settings, *, name: str, identity: str, verdict: Mappin
     }
 
 
-def _manifest(path: Path) -> dict[str, Any]:
+def manifest_of(path: Path) -> dict[str, Any]:
+    """Digest of a manifest, and how many sources it names."""
     with path.open("rb") as lines:
         return {"sha256": sha256_of(path), "sources": sum(1 for _ in lines)}
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """What a result may depend on, beside code and data."""
     found = {"python": platform.python_version(), "system": platform.platform()}
     for library in _LIBRARIES:
         try:

@@ -117,8 +117,8 @@ def _remembered(settings: Settings) -> Unused:
 
 def _measured(settings: Settings, releases: list[Release]) -> Unused:
     """What training took, of weights that are neither released nor in the workspace."""
-    kind, store = "measurements of trainings", LocalStore(settings.runs)
-    if others := Unused.of_others(settings, store, kind=kind, setting="ABCD_RUNS"):
+    kind, store = "measurements of trainings", LocalStore(settings.records)
+    if others := Unused.of_others(settings, store, kind=kind, setting="ABCD_RECORDS"):
         return others
     known = {release.summary.weights_sha256 for release in releases}
     weights = settings.artifacts / "train" / "model.safetensors"

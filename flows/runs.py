@@ -1,0 +1,87 @@
+"""`abcd runs`, `abcd adopt`: what runs there were, and one of them brought into the workspace."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Column, Table
+
+from flows.graph import StaleUpstreamError, require_current
+from infra.lock import workspace_lock
+from infra.settings import Settings
+from infra.workspace import prepare
+from tasks.distribution.run_record import RunRecord, list_runs
+from tasks.report import StepError
+
+_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+
+
+def runs(
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+) -> None:
+    """List the runs that ended: released, refused and failed ones, the newest first."""
+    found, console = list_runs(Settings.load()), Console()
+    if as_json:
+        console.print_json(data=[_as_json(record) for record in found])
+        return
+    if not found:
+        console.print("no run yet: type `abcd run`")
+        return
+    table = Table(Column("run", no_wrap=True), "flow", "state", "release", "commit", "age", "what it said", box=None)
+    for record in found:
+        said = record.said.splitlines()[0] if record.said else ""
+        commit = (record.code.commit or "none")[:10] + ("+" if record.code.patch else "")
+        table.add_row(
+            f"[bold]{escape(record.run)}[/]", record.flow, record.state, record.release or "", commit,
+            describe_age(datetime.now(UTC) - datetime.fromisoformat(record.ended_at)), escape(said[:100]),
+        )  # fmt: skip
+    console.print(table)
+
+
+def adopt(
+    run: Annotated[str, typer.Argument(help="Name of a run, as `abcd runs` has it.")],
+    *,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also where changes would be lost, or the code here is other code.")
+    ] = False,
+) -> None:
+    """Make a run that was made in a checkout that of this workspace: its params.yaml, dvc.lock and outputs.
+
+    `dvc repro` then finds everything up to date that the run had done.
+    """
+    from tasks.distribution.adopt import adopt as adopt_run
+
+    settings, console = Settings.load(), Console()
+    if settings.main != settings.workspace:
+        raise StepError(f"{settings.workspace} is itself a run's checkout; adopt in the workspace: cd {settings.main}")
+    prepare(settings)
+    with workspace_lock(settings.state, what="abcd adopt", timeout_seconds=0):
+        record = adopt_run(settings, run, force=force)
+        console.print(f"params.yaml, dvc.lock and artifacts/ are those of run [bold]{escape(record.run)}[/]")
+        try:
+            require_current(list(record.outputs), settings)
+        except StaleUpstreamError as error:
+            console.print(f"[yellow]{escape(str(error))}[/]", soft_wrap=True)
+            raise typer.Exit(1) from None
+        console.print(f"{len(record.outputs)} steps are up to date")
+
+
+def describe_age(age: timedelta) -> str:
+    """A span of time in the largest unit that says something."""
+    seconds = int(age.total_seconds())
+    for unit, size in (("d", _DAY), ("h", _HOUR), ("min", _MINUTE)):
+        if seconds >= size:
+            return f"{seconds // size} {unit}"
+    return f"{max(seconds, 0)} s"
+
+
+def _as_json(record: RunRecord) -> dict[str, object]:
+    kept = {"run", "flow", "state", "said", "release", "started_at", "ended_at"}
+    return {
+        **record.model_dump(mode="json", include=kept),
+        "commit": record.code.commit,
+        "patched": bool(record.code.patch),
+    }
