@@ -1,15 +1,20 @@
 """`abcd up`, `status`, `down`, as a user types them: all is there, runs, and nothing is left."""
 
+import json
 import os
 import signal
+import socket
+import subprocess
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
 
 from tests.conftest import ROOT, Clone, make_clone
-from tests.platforms import Platform
+from tests.platforms import Platform, free_port
 from tests.processes import alive_after, command_line, is_alive
 
 pytestmark = pytest.mark.thread
