@@ -206,6 +206,8 @@ def test_other_machines_are_let_in_with_an_auth_string_that_nothing_shows(worksp
         with pytest.raises(urllib.error.HTTPError, match="401"):
             platform.call("/flow_runs/filter", {})
         platform.auth = secret
+        said_without = Platform(workspace).abcd("status", code=1)
+        assert "answers 401; if it asks for an auth string, set PREFECT_SERVER_API_AUTH_STRING" in said_without
         run = platform.trigger("algorithm")
         assert platform.wait_for(run)["type"] == "COMPLETED", platform.log(run)
         lines = [command_line(pid) for pid in platform.processes()]
