@@ -4,33 +4,29 @@
 written down in it, and at the end, good or bad, it is told to people (`flows/tell.py`).
 """
 
-import logging
 import re
 import time
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, TextIO
+from typing import TYPE_CHECKING, Self
 
 from prefect.context import FlowRunContext
 from pydantic import BaseModel
 
 from flows.failure import Failure, failure_of
 from flows.graph import Outcome
+from flows.step_log import StepLog
 from infra.settings import Settings
 from tasks.report import Report
 
 if TYPE_CHECKING:
     from tasks.distribution.publish import PublishedRelease
 
-logger = logging.getLogger(__name__)
-
 # The file by which a later run of the same name knows that the folder is taken.
 ID_FILE = ".flow-run-id"
-TAIL_LINES = 40
 _OTHERS = ("checkpoints", "measured", "progress", "rejected", "steps")
 
 
@@ -41,45 +37,6 @@ class StepResult(BaseModel):
     outcome: Outcome
     seconds: float
     report: Report
-
-
-class StepLog:
-    """`with StepLog(path) as log: log.line(...)`: what a step writes, kept in a file, its end at hand.
-
-    A log that cannot be kept fails nothing.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path, self.tail = path, deque[str](maxlen=TAIL_LINES)
-        self._file: TextIO | None = None
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("w", encoding="utf-8", buffering=1)
-        except OSError as error:
-            self._give_up(error)
-
-    def line(self, text: str) -> None:
-        """Keep a line."""
-        self.tail.append(text)
-        if self._file is not None:
-            try:
-                self._file.write(text + "\n")
-            except OSError as error:
-                self._give_up(error)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            try:
-                self._file.close()
-            except OSError as error:
-                self._give_up(error)
-
-    def _give_up(self, error: OSError) -> None:
-        logger.warning("%s is not kept: %s", self.path, error)
-        self._file = None
 
 
 @dataclass
@@ -98,6 +55,7 @@ class Account:
     stopped: bool = False
     release: "PublishedRelease | None" = None
     nothing_new: str = ""
+    skipped: str = ""
     logs: dict[str, StepLog] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -119,13 +77,15 @@ class Account:
 
     def log(self, step: str) -> StepLog:
         """Log of a step that begins."""
-        self.logs[step] = StepLog(self.folder / f"{step}.log")
+        self.logs[step] = StepLog(self.folder / f"{step}.log", goes_on=step in self.logs)
         return self.logs[step]
 
     def done(self, result: StepResult) -> None:
         """A step ended well; one that was asked for again, and had nothing to do, is told once."""
         if result.outcome != "current" or all(done.step != result.step for done in self.steps):
             self.steps.append(result)
+        if result.step == self.failed_step:  # at a second try it did
+            self.failed_step, self.failure = "", None
 
     def failed(self, step: str, seconds: float, error: BaseException) -> Failure:
         """A step ended badly."""

@@ -8,7 +8,8 @@ from flows.step import run_step
 
 @flow(name="compute")
 def compute() -> None:
-    """Train on Ray workers, then evaluate on the held-out documents."""
+    """Measure drift, train on Ray workers, then evaluate on the held-out documents."""
     with stage("compute"):
+        run_step("drift")
         run_step("train")
         run_step("evaluate")

@@ -1,4 +1,4 @@
-"""`python -m flows.launch`: what a worker starts for a run. Refuses parameters that its flow lacks, then becomes Prefect.
+"""`python -m flows.launch` is what a worker starts: refuses parameters that the flow lacks, then becomes Prefect.
 
 The server refuses values that do not fit the form, but lets an unknown parameter through; Prefect itself then ends the
 run as crashed, with the reason in a traceback only. Only the standard library: it costs every run its start.

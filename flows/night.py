@@ -9,11 +9,13 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from flows import terminal
 from flows.present import describe
 from flows.run import shown_run
 from infra.settings import Settings
 from infra.workspace import prepare
 from tasks import params
+from tasks.report import Report
 
 if TYPE_CHECKING:
     from prefect import State
@@ -22,18 +24,23 @@ if TYPE_CHECKING:
 
 
 class Start(StrEnum):
-    """What a night's training goes on from."""
+    """What a night's training goes on from; watch: measure drift, train nothing."""
 
     CHAMPION = params.CHAMPION_BASE
     SCRATCH = "scratch"
+    WATCH = "watch"
 
 
+# What an automation listens for (prefect.yaml).
+DRIFT_EVENT = "abcd.drift.exceeded"
 _ENDINGS = {"promote": "Kept", "refuse": "Refused", "ask": "Left to a person"}
 
 
 def nightly(
     *,
-    start: Annotated[Start, typer.Option(help="What training goes on from.")] = Start.CHAMPION,
+    start: Annotated[
+        Start, typer.Option(help="What training goes on from; watch: measure drift, train nothing.")
+    ] = Start.CHAMPION,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show every line that the steps write.")] = False,
 ) -> None:
     """Look, and train a new release only if there is something new: for cron, or to see what a night would do.
@@ -43,13 +50,16 @@ def nightly(
     settings, console = Settings.load(), Console()
     os.chdir(settings.workspace)
     prepare(settings)
-    with shown_run(settings, console, verbose=verbose):
+    shown = terminal.RichTerminal(console, verbose=verbose)
+    with shown_run(settings, shown):
         from flows.nightly import nightly as night
 
         state = night(start, return_state=True)
+    if state.is_completed():
+        console.print(f"[bold]{state.name}[/]  {escape(state.message or '')}", soft_wrap=True)
+    shown.say_where()
     if not state.is_completed():
         state.result()  # raises what went wrong
-    console.print(f"[bold]{state.name}[/]  {escape(state.message or '')}", soft_wrap=True)
 
 
 def describe_lateness(scheduled: datetime, *, at_most: timedelta, now: datetime | None = None) -> str:
@@ -66,6 +76,8 @@ def describe_lateness(scheduled: datetime, *, at_most: timedelta, now: datetime 
 
 def set_base(settings: Settings, start: Start) -> list[str]:
     """Write what to start from into `params.yaml`, so that the graph says what the flow did; the changed lines."""
+    if start is Start.WATCH:  # trains nothing
+        return []
     base = params.CHAMPION_BASE if start is Start.CHAMPION else None
     return params.override(settings.workspace / params.PARAMS_FILE, [("discover.base", base)])
 
@@ -76,3 +88,15 @@ def ending(release: "PublishedRelease") -> "State[None]":
 
     name = "Promoted" if release.is_champion else _ENDINGS[release.decision]
     return Completed(name=name, message=f"{release.ref}: {describe(release)}")
+
+
+def tell_drift(settings: Settings, *, retrained: bool) -> Report:
+    """What the step `drift` found; over a limit it becomes an event, by which a Prefect automation may start a run."""
+    from prefect.events import emit_event
+
+    report = Report.read(settings.artifacts / "drift")
+    if report.facts["exceeded"]:
+        name = params.load(settings.workspace / params.PARAMS_FILE).model_name
+        labels = {"prefect.resource.name": name, "abcd.retrained": "yes" if retrained else "no"}
+        emit_event(DRIFT_EVENT, {"prefect.resource.id": f"abcd.model.{name}", **labels}, payload=report.facts)
+    return report

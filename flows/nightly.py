@@ -9,11 +9,12 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 from pydantic import Field
 
+from flows.account import account
 from flows.algorithm import algorithm
 from flows.big_data import big_data
 from flows.compute import compute
 from flows.distribution import distribution
-from flows.night import Start, describe_lateness, ending, set_base
+from flows.night import Start, describe_lateness, ending, set_base, tell_drift
 from flows.step import run_step
 from infra.lock import workspace_lock
 from infra.settings import Settings
@@ -28,24 +29,31 @@ def nightly(
     """Train a new release if there is something new; its end says what came of the night.
 
     Args:
-        start: what training goes on from: the champion, or nothing (scratch).
+        start: what training goes on from: the champion, or nothing (scratch); watch: measure drift, train nothing.
         latest_start_hours: a start that is later, as after downtime, is skipped.
     """
-    late = describe_lateness(flow_run.scheduled_start_time, at_most=timedelta(hours=latest_start_hours))
-    if late:
-        return Completed(name="Skipped", message=late)
-    settings, logger = Settings.load(), get_run_logger()
-    prepare(settings)
-    with workspace_lock(settings.state, what="flow nightly"):
-        for line in set_base(settings, start):
-            logger.info("params.yaml %s", line)
-        run_step("discover", look_again=True)
-        found = news(settings)
-        if found.made_before:
-            return Completed(name="Nothing new", message=f"nothing is new: {found.made_before}")
-        for item in found.items:
-            logger.info("new since the champion: %s", item)
-        algorithm()
-        big_data(look_again=False)
-        compute()
-        return ending(distribution())
+    with account("nightly") as told:
+        late = describe_lateness(flow_run.scheduled_start_time, at_most=timedelta(hours=latest_start_hours))
+        if late:
+            told.skipped = late
+            return Completed(name="Skipped", message=late)
+        settings, logger = Settings.load(), get_run_logger()
+        prepare(settings)
+        with workspace_lock(settings.state, what="flow nightly"):
+            for line in set_base(settings, start):
+                logger.info("params.yaml %s", line)
+            run_step("discover", look_again=True)
+            found = news(settings)
+            if found.made_before:
+                told.nothing_new = found.made_before
+                return Completed(name="Nothing new", message=f"nothing is new: {found.made_before}")
+            for item in found.items:
+                logger.info("new since the champion: %s", item)
+            algorithm()
+            big_data(look_again=False)
+            if start is Start.WATCH:
+                run_step("drift")
+                return Completed(name="Watched", message=tell_drift(settings, retrained=False).summary)
+            compute()
+            tell_drift(settings, retrained=True)
+            return ending(distribution())

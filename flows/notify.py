@@ -29,8 +29,14 @@ logger = logging.getLogger(__name__)
 Kind = Literal["info", "success", "warning", "failure"]
 
 _SAVED = "block:"
-_NEWS: tuple[State, ...] = ("promoted", "ask", "refused", "kept", "failed")
-_KINDS: dict[State, Kind] = {"promoted": "success", "failed": "failure", "refused": "warning", "ask": "warning"}
+_NEWS: tuple[State, ...] = ("promoted", "ask", "refused", "kept", "drifted", "failed")
+_KINDS: dict[State, Kind] = {
+    "promoted": "success",
+    "failed": "failure",
+    "refused": "warning",
+    "ask": "warning",
+    "drifted": "warning",
+}
 _SHORTEST_SECRET = 4
 
 
@@ -177,7 +183,9 @@ def _scheme(url: SecretStr) -> str:
 
 
 def _without_secrets(text: str, url: SecretStr) -> str:
-    """Text in which no part of the URL is left, but for its scheme."""
+    """Text in which no part of the URL is left, but for its scheme; the name of a saved block is no secret."""
+    if url.get_secret_value().startswith(_SAVED):
+        return text
     _, _, rest = url.get_secret_value().partition(":")
     parts = {part for part in re.split(r"[/:@?&=#]+", rest) if len(part) >= _SHORTEST_SECRET}
     for part in sorted(parts, key=len, reverse=True):

@@ -9,13 +9,15 @@ from flows.account import Account
 from tasks.distribution.advice import Training, advice
 from tasks.distribution.publish import PublishedRelease
 
-State = Literal["promoted", "ask", "refused", "kept", "unchanged", "done", "failed", "stopped"]
+State = Literal["promoted", "ask", "refused", "kept", "unchanged", "skipped", "drifted", "done", "failed", "stopped"]
 BADGES: dict[State, str] = {
     "promoted": "Promoted",
     "ask": "You decide",
     "refused": "Refused",
     "kept": "Kept",
     "unchanged": "Nothing new",
+    "skipped": "Skipped",
+    "drifted": "Drift",
     "done": "Done",
     "failed": "Failed",
     "stopped": "Stopped",
@@ -62,21 +64,31 @@ def outcome_of(account: Account, *, name: str, prompt: str) -> Outcome:
     if account.failure:
         where = f" at {account.failed_step}" if account.failed_step else ""
         reasons = (account.failure.cause,)
-        return Outcome(state="failed", headline=f"{name or account.flow} failed{where}", reasons=reasons)
+        return Outcome(
+            state="failed", headline=f"{name or account.flow} failed{where}", reasons=reasons, next=(_again(),)
+        )
+    if account.skipped:
+        return Outcome(state="skipped", headline=f"{name or account.flow} was skipped", reasons=(account.skipped,))
+    drift = _drift(account)
     if account.nothing_new:
         return Outcome(state="unchanged", headline=f"{name}: nothing new", reasons=(account.nothing_new,))
     if account.release:
-        return _of_release(account, account.release, prompt)
+        return _of_release(account, account.release, drift, prompt)
+    if drift:
+        return Outcome(state="drifted", headline=f"{name}: new documents differ from the champion's", reasons=drift)
     return Outcome(state="done", headline=f"{account.flow.replace('_', ' ')} is up to date")
 
 
-def _of_release(account: Account, release: PublishedRelease, prompt: str) -> Outcome:
-    reasons = tuple(filter(None, [release.note, *release.reasons]))
+def _of_release(account: Account, release: PublishedRelease, drift: tuple[str, ...], prompt: str) -> Outcome:
+    reasons = (*filter(None, [release.note, *release.reasons]), *drift)
     state, said = _standing(release)
     use = (
         Command(text=f"abcd sample --release {release.ref} {shlex.quote(prompt)}", does="let it go on with a text"),
         Command(text=f"abcd show {release.ref}", does="its record: code, data, params, measurements"),
-        Command(text=f"abcd pull {release.ref} --to model", does="a folder that transformers and vLLM load"),
+        Command(
+            text=f"abcd pull {release.ref} --to model",
+            does="for transformers and vLLM, with its card",
+        ),
     )
     promote = Command(text=f"abcd promote {release.ref}", does="make it the champion because you say so")
     return Outcome(
@@ -86,6 +98,12 @@ def _of_release(account: Account, release: PublishedRelease, prompt: str) -> Out
         helps=tuple(_what_would_help(account, reasons)) if release.decision == "refuse" else (),
         next=use if release.is_champion else (promote, *use),
     )
+
+
+def _drift(account: Account) -> tuple[str, ...]:
+    """What a step found over a limit that does not stop the run."""
+    over = [result for result in account.steps if result.report.facts.get("exceeded")]
+    return tuple(f"{result.step} over its limit: {result.report.summary}" for result in over)
 
 
 def _standing(release: PublishedRelease) -> tuple[State, str]:
@@ -110,4 +128,4 @@ def _what_would_help(account: Account, reasons: tuple[str, ...]) -> list[str]:
 
 
 def _again() -> Command:
-    return Command(text="abcd run", does="go on where it was")
+    return Command(text="abcd run", does="go on where it was, once the cause is gone")

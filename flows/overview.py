@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from flows.figures import Rows, duration
-from flows.present import data_uri, failed
+from flows.present import cause, data_uri, log_end
 from flows.reports import REPORT_FILE
 from flows.summary import Summary
 from tasks.distribution.markdown import as_text, code_block, literal, table
@@ -12,20 +12,22 @@ _SHOWN_SAMPLES = 1
 
 
 def markdown(summary: Summary) -> str:
-    """What came out, why, what was asked, what it cost, how good the data is, the curves, what to do next."""
-    parts = (_head, _failure, _next, _asked, _compared, _cost, _steps, _quality, _pictures, _samples, _where)
+    """What came out, why, what to do next, how good it is, what it cost, what was asked, how good the data is."""
+    parts = (_head, _failure, _next, _compared, _cost, _pictures, _asked, _quality, _steps, _samples, _where)
     return "\n\n".join(text for part in parts for text in part(summary))
 
 
 def _head(s: Summary) -> Iterator[str]:
     quality = "" if s.bits_per_byte is None else f" · {s.bits_per_byte:.3f} bits per byte"
+    if s.failure and s.outcome.state == "failed":  # cause and next move before all else
+        yield cause(s.failure)
     yield f"# {literal(s.outcome.headline)}"
     yield f"**{s.outcome.badge}**{quality} · {duration(s.seconds)}"
 
 
 def _failure(s: Summary) -> Iterator[str]:
     if s.failure and s.outcome.state == "failed":
-        yield failed(s.failure)
+        yield from log_end(s.failure)
     elif s.outcome.reasons:
         yield "\n".join(f"- {literal(reason)}" for reason in s.outcome.reasons)
     if s.outcome.helps:
@@ -59,26 +61,28 @@ def _compared(s: Summary) -> Iterator[str]:
             (f"**{literal(bar.label)}**" if bar.is_ours else literal(bar.label), f"{bar.bits_per_byte:.3f}")
             for bar in s.compared
         ]
-        yield table(("bits per byte of held-out documents, less is better", ""), rows)
+        yield table(("bits per byte of held-out documents, less is better", ""), rows, numbers=(1,))
 
 
 def _cost(s: Summary) -> Iterator[str]:
     if s.cost:
         yield "## What it cost"
-        yield table(("what", "how much", ""), [(f.label, f.value, literal(f.note)) for f in s.cost])
+        yield table(("what", "how much", ""), [(f.label, f.value, literal(f.note)) for f in s.cost], numbers=(1,))
 
 
 def _steps(s: Summary) -> Iterator[str]:
     if s.steps:
         yield "## Steps"
         rows = [(line.step, line.outcome_said, f"{line.seconds:.1f}", literal(line.summary)) for line in s.steps]
-        yield table(("step", "", "seconds", "what came out"), rows)
+        yield table(("step", "", "seconds", "what came out"), rows, numbers=(2,))
 
 
 def _quality(s: Summary) -> Iterator[str]:
     if s.quality:
         yield "## Data"
-        yield table(("step", "documents read", "passed on", "rejected", "because"), map(_counted, s.quality))
+        yield table(
+            ("step", "documents read", "passed on", "rejected", "because"), map(_counted, s.quality), numbers=(1, 2, 3)
+        )
     if s.data_docs:
         yield f"Each rule of the contract, page by page (open it in a browser): `{s.data_docs}`"
 

@@ -56,11 +56,15 @@ def run(
         _edit(_assignments(source, text_column, name, assign or [], settings), settings, console)
         made = params.load(settings.workspace / params.PARAMS_FILE)
         console.print(f"[bold]abcd[/] makes [bold]{made.model_name}[/] from {escape(', '.join(made.discover.sources))}")
-        with shown_run(settings, console, verbose=verbose):
-            from flows.pipeline import pipeline
+        shown = terminal.RichTerminal(console, verbose=verbose)
+        try:
+            with shown_run(settings, shown):
+                from flows.pipeline import pipeline
 
-            release = pipeline()
-    _say_what_came_out(release, settings, console)
+                release = pipeline()
+            _say_what_came_out(release, settings, console)
+        finally:
+            shown.say_where()
 
 
 def discover(*, as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False) -> None:
@@ -118,12 +122,11 @@ def _edit(assignments: list[tuple[str, Any]], settings: Settings, console: Conso
 
 
 @contextmanager
-def shown_run(settings: Settings, console: Console, *, verbose: bool) -> Iterator[None]:
+def shown_run(settings: Settings, shown: terminal.RichTerminal) -> Iterator[None]:
     """A Prefect server for the flow that the block imports and runs, and what it does shown in the terminal."""
     server.configure(settings, quiet=True)
-    shown = terminal.RichTerminal(console, verbose=verbose)
+    console = shown.console
     with ExitStack() as stack:
-        stack.callback(_say_where_the_report_is, shown)
         with console.status("starting the Prefect server"):
             url = stack.enter_context(server.prefect_server(settings))
             from prefect.logging.handlers import APILogHandler
@@ -133,11 +136,6 @@ def shown_run(settings: Settings, console: Console, *, verbose: bool) -> Iterato
         stack.enter_context(terminal.shown_on(shown))
         stack.enter_context(shown.live())
         yield
-
-
-def _say_where_the_report_is(shown: terminal.RichTerminal) -> None:
-    if shown.report_path:
-        shown.console.print(f"report     {shown.report_path}", soft_wrap=True, highlight=False)
 
 
 def _say_what_came_out(release: "PublishedRelease", settings: Settings, console: Console) -> None:

@@ -8,7 +8,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from flows.platform_state import PlatformState
@@ -37,8 +37,9 @@ def configure(settings: Settings, *, quiet: bool) -> None:
         "PREFECT_HOME": str(settings.prefect_home),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
-        # The second UI calls an analytics host whatever the settings.
+        # The second UI calls an analytics host whatever the settings; nor do offers of others' services belong here.
         "PREFECT_SERVER_UI_V2_ENABLED": "false",
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "PREFECT_LOGGING_EXTRA_LOGGERS": "flows,tasks,infra",
         # A database that restarts answers 500 for a moment.
         "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",
@@ -116,7 +117,21 @@ def start(
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", host, "--port", str(port)]
     if not services:
         command.append("--no-services")
-    return start_guarded(command, settings, log=log, environment={**os.environ, **environment})
+    served = {"PREFECT_SERVER_UI_STATIC_DIRECTORY": str(_first_ui_only(settings))}
+    return start_guarded(command, settings, log=log, environment={**os.environ, **served, **environment})
+
+
+def _first_ui_only(settings: Settings) -> Path:
+    """Folder that Prefect serves its UIs from, in which it cannot make its copy of the second one.
+
+    That one calls an analytics host whatever the settings, and would be a click away. At a link to nothing Prefect has
+    no copy and makes none, so offers the first UI alone (prefect/server/api/server.py, 3.8.8).
+    """
+    folder = settings.prefect_home / "ui"
+    folder.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        (folder / "v2").symlink_to("not-served")
+    return folder
 
 
 def start_guarded(

@@ -25,7 +25,7 @@ def tell(account: Account, settings: Settings) -> None:
     report = attempt(page.write, summary)
     if report:
         terminal.active().report(report)
-    # The UI shows a run's own artifacts, newest first, before those of its tasks: the last one made is the first seen.
+    # The UI shows a run's own artifacts before those of its tasks, and this is its only one: the first that is seen.
     attempt(_show, summary)
     if settings.notify.get_secret_value():
         attempt(_notify, summary, settings)

@@ -55,7 +55,7 @@ class RichTerminal(Terminal):
         self._bar = Progress(*columns, console=console, transient=True)
         self._task: TaskID | None = None
         self._said = 0.0
-        self.report_path: Path | None = None
+        self._report: Path | None = None
 
     @contextmanager
     def live(self) -> Iterator[None]:
@@ -102,7 +102,12 @@ class RichTerminal(Terminal):
         self.console.print(f"  [red]✗ {step}[/]", highlight=False)
 
     def report(self, path: Path) -> None:
-        self.report_path = path
+        self._report = path
+
+    def say_where(self) -> None:
+        """Say where the report is: last of all, whether the run ended well or not."""
+        if self._report:
+            self.console.print(f"report     {self._report}", soft_wrap=True, highlight=False, markup=False)
 
     def _drop(self) -> None:
         if self._task is not None:

@@ -35,6 +35,7 @@ STEPS: dict[str, str] = {
     "validate": "big_data",
     "tokenizer": "big_data",
     "pack": "big_data",
+    "drift": "compute",
     "train": "compute",
     "evaluate": "compute",
     "export": "distribution",

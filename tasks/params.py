@@ -228,6 +228,23 @@ class Train(Section):
         return self
 
 
+class Drift(Section):
+    """How far new documents may be from the champion's own record before it is shown as drift."""
+
+    min_documents: int = Field(default=20, ge=1, description="fewer new documents are not judged")
+    sample_documents: int = Field(default=256, ge=1, description="new documents that the champion scores at most")
+    max_bits_per_byte_rise: float = Field(
+        default=0.3, ge=0, description="of new documents under the champion, over its own held-out ones"
+    )
+    max_rejected_share_rise: float = Field(
+        default=0.1, ge=0, le=1, description="share of documents that cleaning or the contract drops"
+    )
+    max_text_divergence_rise: float = Field(
+        default=0.1, ge=0, le=1, description="of byte 3-grams, Jensen-Shannon, in bits"
+    )
+    max_length_distance_rise: float = Field(default=0.2, ge=0, le=1, description="of lengths, Kolmogorov-Smirnov")
+
+
 class Evaluate(Section):
     """How the trained model is judged."""
 
@@ -266,6 +283,7 @@ class Params(Section):
     dedup: Dedup = Dedup()
     tokenizer: Tokenizer
     pack: Pack = Pack()
+    drift: Drift = Drift()
     train: Train
     evaluate: Evaluate = Evaluate()
     export: Export = Export()

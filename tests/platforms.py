@@ -1,4 +1,4 @@
-"""A platform that tests bring up as a user would, `abcd up` in a clone, and its API as anyone on the machine sees it."""
+"""A platform that tests bring up as a user would, by `abcd up` in a clone, and its API as others see it."""
 
 import base64
 import json

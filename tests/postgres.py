@@ -1,4 +1,4 @@
-"""A PostgreSQL server of a test's own on loopback, from Debian's packages: started, restarted as by a crash, stopped."""
+"""A PostgreSQL server of a test's own on loopback, from Debian's packages: started, restarted by a crash, stopped."""
 
 import os
 import pwd

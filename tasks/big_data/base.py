@@ -13,6 +13,8 @@ from tasks.params import CHAMPION_BASE
 from tasks.report import StepError, sha256_of
 
 FILES = ("blueprint.json", "model.safetensors", "tokenizer.json")
+# What the base was trained on, which must not judge the new model; early releases do not say.
+_TRAINED = "data/trained.npy"
 
 
 def fetch_base(
@@ -72,7 +74,8 @@ def _described(release: Mapping[str, Any]) -> dict[str, Any]:
     missing = [name for name in FILES if name not in release["files"]]
     if missing:
         raise StepError(f"{ref} has no {', '.join(missing)}, and training goes on from {', '.join(FILES)}")
-    return {"ref": ref, "release": release["release"], "files": {name: release["files"][name] for name in FILES}}
+    files = {name: release["files"][name] for name in (*FILES, _TRAINED) if name in release["files"]}
+    return {"ref": ref, "release": release["release"], "files": files}
 
 
 def _fetch(base: Mapping[str, Any], settings: Settings, to: Path) -> None:
@@ -80,4 +83,4 @@ def _fetch(base: Mapping[str, Any], settings: Settings, to: Path) -> None:
     from infra.signed_log import File
 
     for name, file in base.get("files", {}).items():
-        Registry.of(settings).fetch(File.model_validate(file), to / name, what=f"{base['ref']} {name}")
+        Registry.of(settings).fetch(File.model_validate(file), to / Path(name).name, what=f"{base['ref']} {name}")

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 
 from infra.settings import Settings
 from tasks.big_data import documents
-from tasks.big_data.split import held_out
+from tasks.big_data.split import held_out, trained_before
 from tasks.params import Params
 from tasks.progress import Progress
 from tasks.report import Report, StepError
@@ -42,7 +42,9 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
     """
     source = settings.artifacts / "validate"
     tokenizer = _tokenizer(settings.artifacts / "tokenizer" / "tokenizer.json")
-    kept_back = held_out(documents.read(source, ["id"])["id"], params.pack)
+    kept_back = held_out(
+        documents.read(source, ["id", "digest"]), params.pack, trained_before(settings.artifacts / "discover")
+    )
     progress = settings.runs / "progress" / "pack.json"
     splits: dict[str, list[Packed]] = {TRAIN: [], HELD_OUT: []}
     with Progress("pack", total=len(documents.BUCKETS), unit="buckets", file=progress) as shown:

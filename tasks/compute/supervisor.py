@@ -34,7 +34,7 @@ def run(
     Raises:
         StepError: workers failed more than `max_failures` times.
     """
-    trainer = _LocalTrainer if cluster.is_local else TorchTrainer
+    trainer = _LocalTrainer if cluster.is_local else _Trainer
     try:
         result: Any = trainer(
             work,
@@ -84,12 +84,19 @@ class _FixedWorkers(FixedScalingPolicy):
         pass
 
 
-class _LocalTrainer(TorchTrainer):
-    """Without the helper processes that guard a shared cluster: each takes 2 CPU seconds to start."""
+class _Trainer(TorchTrainer):
+    """Without the process that frees what a dead controller held: Ray itself does when the step that asked ends.
+
+    It asks Ray's dashboard once a second, and without one fills the log with failures.
+    """
 
     def _create_default_callbacks(self) -> list[Any]:
         kept = super()._create_default_callbacks()
         return [callback for callback in kept if not isinstance(callback, PlacementGroupCleanerCallback)]
+
+
+class _LocalTrainer(_Trainer):
+    """Without the actor that guards a shared cluster either: it takes 2 CPU seconds to start."""
 
     def _initialize_and_run_controller(self, **arguments: Any) -> Any:
         arguments["scaling_policy"] = _FixedWorkers(self.scaling_config)  # type: ignore[arg-type]  # it is the new one

@@ -15,7 +15,7 @@ from typing import Any
 
 from infra.outputs import FOLDER, object_name, outputs_of
 from infra.settings import Settings
-from infra.storage import Store, open_store
+from infra.storage import StorageError, Store, open_store
 from infra.workspace import prepare
 from tasks.report import StepError
 
@@ -26,7 +26,8 @@ def push_data(settings: Settings) -> None:
     """Copy all that `dvc.lock` names to the DVC remote, and see that it is there.
 
     Raises:
-        StepError: DVC refuses, or something is missing in the remote afterwards.
+        StorageError: DVC cannot push; what it pushed is not sent again.
+        StepError: something is missing in the remote afterwards.
     """
     prepare(settings)
     _dvc_push(settings)
@@ -73,4 +74,4 @@ def _dvc_push(settings: Settings) -> None:
     done = subprocess.run(command, cwd=settings.workspace, capture_output=True, text=True, check=False)
     if done.returncode:
         said = (done.stderr or done.stdout).strip()[-2000:]
-        raise StepError(f"dvc push to {settings.remote} failed, nothing was published: {said}")
+        raise StorageError(f"dvc push to {settings.remote} failed, nothing was published: {said}")

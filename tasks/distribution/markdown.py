@@ -1,7 +1,7 @@
 """Values become Markdown that nothing in them can break out of."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 # What begins something within a line (CommonMark); a table escapes its bars itself.
@@ -23,9 +23,15 @@ def literal(text: str) -> str:
     return escaped.replace("&", "&amp;").replace("<", "&lt;")
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table; its cells hold one line each."""
-    lines = [head, ["---"] * len(head), *rows]
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Collection[int] = ()) -> str:
+    """A table; its cells hold one line each.
+
+    Args:
+        head: names of the columns.
+        rows: one text a column.
+        numbers: columns that hold numbers, counted from 0, to be put in line.
+    """
+    lines = [head, ["---:" if column in numbers else "---" for column in range(len(head))], *rows]
     return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
 
 

@@ -15,7 +15,7 @@ from infra.lock import workspace_lock
 from infra.outputs import outputs_of, require_sound_outputs
 from infra.releases import CANDIDATE, CHAMPION, Registry
 from infra.settings import Settings
-from infra.signed_log import File, Release, Summary, canonical
+from infra.signed_log import Release, Summary, canonical
 from tasks import params as params_file
 from tasks.distribution.dvc_remote import push_data
 from tasks.distribution.promotion import promote_as_judged
@@ -27,7 +27,9 @@ from tasks.report import Report, StepError, read_json, sha256_of
 logger = logging.getLogger(__name__)
 
 # Of a champion that moved only these steps see anything, and they make no other model.
-_NOT_RELEASED = ("gate", "discover")
+_NOT_RELEASED = ("gate", "discover", "drift")
+# What a later night holds its documents against.
+_DATA_FILES = ("profile.json", "known.npy", "trained.npy")
 
 
 class PublishedRelease(BaseModel):
@@ -93,10 +95,8 @@ def store_release(
     known = find_release(registry.log(name), identity)
     if known:
         return known, False
-    export = settings.artifacts / "export"
-    files: dict[str, File] = {}
-    for path in sorted(path for path in export.rglob("*") if path.is_file()):
-        files[path.relative_to(export).as_posix()] = put_file(registry, path)
+    paths = _release_files(settings.artifacts)
+    files = {name: put_file(registry, path) for name, path in paths.items()}
     record = make_record(settings, name=name, identity=identity, verdict=verdict.model_dump(mode="json"))
     if not record["code"]["commit"] or record["code"]["patch"] or record["code"]["left_out"]:
         logger.warning("the release is of code that is not committed; its record keeps the changes as a patch")
@@ -110,15 +110,23 @@ def store_release(
         summary=_summary(settings, verdict),
     )
     if is_new:
-        _put_missing(registry, release, export, canonical(record))
+        _put_missing(registry, release, paths, canonical(record))
     return release, is_new
 
 
-def _put_missing(registry: Registry, release: Release, export: Path, record: bytes) -> None:
+def _release_files(artifacts: Path) -> dict[str, Path]:
+    """Files of a release by their names in it: the export, and under `data/` what it says of its documents."""
+    export = artifacts / "export"
+    exported = sorted(path for path in export.rglob("*") if path.is_file())
+    files = {path.relative_to(export).as_posix(): path for path in exported}
+    return files | {f"data/{name}": artifacts / "drift" / name for name in _DATA_FILES}
+
+
+def _put_missing(registry: Registry, release: Release, paths: dict[str, Path], record: bytes) -> None:
     """Blobs that `abcd gc` of someone removed before a release named them, stored again."""
     for path, file in release.files.items():
         if not registry.store.exists(file.blob):
-            put_file(registry, export / path)
+            put_file(registry, paths[path])
     if not registry.store.exists(release.record.blob):
         put_bytes(registry, record)
 
@@ -148,7 +156,7 @@ def _summary(settings: Settings, verdict: Verdict) -> Summary:
 
 def _require_outputs(settings: Settings) -> None:
     needed = [settings.workspace / "dvc.lock"]
-    for step in ("discover", "tokenizer", "pack", "blueprint", "train", "evaluate", "export", "gate"):
+    for step in ("discover", "tokenizer", "pack", "blueprint", "drift", "train", "evaluate", "export", "gate"):
         needed.append(settings.artifacts / step / "report.json")
     missing = [str(path.relative_to(settings.workspace)) for path in needed if not path.is_file()]
     if missing:

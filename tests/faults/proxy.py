@@ -1,7 +1,9 @@
-"""An HTTP proxy in front of an S3 server that spoils one request: 500, no answer, a lost or a cut-off one."""
+"""An HTTP proxy before an S3 server that spoils requests: 500, no answer, a lost or a cut-off one, or it is down."""
 
 import http.client
+import math
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,14 +13,20 @@ _GIVE_UP_SECONDS = 120
 
 
 class Proxy(ThreadingHTTPServer):
-    """Passes requests on to `endpoint`; counts those whose path has `part`, and spoils the `at`-th and those after."""
+    """Passes requests on to `endpoint`; counts those whose path has `part`, and spoils the `at`-th and those after.
+
+    At most so many `times`, and not later than `seconds` after the first.
+    """
 
     daemon_threads = True
 
-    def __init__(self, endpoint: str, *, part: str, how: str, at: int, times: int = 1) -> None:
+    def __init__(
+        self, endpoint: str, *, part: str, how: str, at: int, times: int = 1, seconds: float = math.inf
+    ) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.host = urlsplit(endpoint).netloc
         self.part, self.how, self.at, self.times = part, how, at, times
+        self.seconds, self._until = seconds, math.inf
         self.seen, self.spoiled = 0, 0
         self.closing, self._lock = threading.Event(), threading.Lock()
 
@@ -42,7 +50,9 @@ class Proxy(ThreadingHTTPServer):
             if self.part not in path:
                 return False
             self.seen += 1
-            spoil = self.at <= self.seen - 1 and self.spoiled < self.times
+            spoil = self.at <= self.seen - 1 and self.spoiled < self.times and time.monotonic() < self._until
+            if spoil and not self.spoiled:
+                self._until = time.monotonic() + self.seconds
             self.spoiled += spoil
             return spoil
 
@@ -62,7 +72,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif how == "500":
             self._answer(500, {"Content-Type": "application/xml"}, b"<Error><Code>InternalError</Code></Error>")
             return
-        else:
+        elif how != "down":
             status, headers, content = self._passed_on(body)
             if how == "":
                 self._answer(status, headers, content)

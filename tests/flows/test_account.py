@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from flows import account as account_module
-from flows.account import ID_FILE, TAIL_LINES, Account, StepLog, account, active, run_name
+from flows.account import ID_FILE, Account, account, active, run_name
 from infra.settings import Settings
 from tasks.report import StepError
 
@@ -56,26 +56,21 @@ def test_a_step_asked_for_twice_is_told_once_unless_it_ran_twice(ended):
     assert len(account.steps) == 2
 
 
+def test_a_step_that_ended_well_at_a_second_try_has_not_failed(ended):
+    account = ended("ingest")
+    for _ in range(2):
+        with account.log("clean") as log:
+            log.line("clean: begins")
+        account.failed("clean", 1.0, StepError("the store did not answer; try again"))
+    account.done(account.steps[0].model_copy(update={"step": "clean"}))
+    assert (account.failed_step, account.failure) == ("", None)
+    assert (account.folder / "clean.log").read_text() == 2 * "clean: begins\n"
+
+
 def test_ctrl_c_is_no_failure(told: list[Account]):
     with pytest.raises(KeyboardInterrupt), account("pipeline"):
         raise KeyboardInterrupt
     assert told[0].stopped
-
-
-def test_a_log_is_kept_whole_and_its_end_at_hand(tmp_path: Path):
-    with StepLog(tmp_path / "otter" / "train.log") as log:
-        for number in range(TAIL_LINES + 5):
-            log.line(f"line {number}")
-    assert len(log.path.read_text().splitlines()) == TAIL_LINES + 5
-    assert log.tail[0] == "line 5"
-
-
-def test_a_log_that_cannot_be_kept_fails_nothing(tmp_path: Path, warnings_of):
-    (tmp_path / "otter").write_text("a file where the folder should be")
-    with StepLog(tmp_path / "otter" / "train.log") as log:
-        log.line("line")
-    assert list(log.tail) == ["line"]
-    assert "is not kept" in warnings_of()[0]
 
 
 def test_a_run_is_named_after_its_flow_run(tmp_path: Path):

@@ -34,6 +34,15 @@ def test_a_step_s_own_message_is_the_error():
         finished(said, 1).outcome()
 
 
+def test_of_a_step_without_words_the_last_line_is_the_cause_and_a_move_follows():
+    said = "Running stage 'clean':\nTraceback\nZeroDivisionError: division\nERROR: failed to reproduce 'clean'\n"
+    with pytest.raises(StepFailedError) as caught:
+        finished(said, 1).outcome()
+    first, *rest = str(caught.value).splitlines()
+    assert first == "clean ended with code 1: ZeroDivisionError: division; `python -m tasks clean` runs this step alone"
+    assert "Traceback" in rest
+
+
 def test_a_full_cache_is_a_failure_though_dvc_ends_well():
     said = "Running stage 'clean':\nERROR: failed to transfer 'ab' - [Errno 28] No space left on device: 'x' -> 'y'\n"
     with pytest.raises(StepFailedError, match=r"No space left on device.*free some space"):

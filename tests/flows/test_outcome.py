@@ -3,7 +3,7 @@
 import pytest
 
 from flows.outcome import outcome_of
-from tasks.report import StepError
+from tasks.report import Report, StepError
 from tests.flows.conftest import release
 
 
@@ -35,6 +35,26 @@ def test_a_refused_release_comes_with_what_would_help_once(ended):
     assert "raise train.tokens in params.yaml" in helps
     account.release = release("refuse", reasons=(f"no better; {helps}",))
     assert outcome_of(account, name="notes", prompt="").helps == ()
+
+
+def test_drift_over_its_limit_is_said_whatever_came_of_the_run(ended):
+    account = ended("ingest")
+    account.done(account.steps[0].model_copy(update={"step": "drift", "outcome": "ran", "report": Report(
+        step="drift", summary="80 documents that notes@v1 has not seen: rejected_share 0.4", facts={"exceeded": ["x"]},
+    )}))  # fmt: skip
+    found = outcome_of(account, name="notes", prompt="")
+    assert (found.state, found.headline) == ("drifted", "notes: new documents differ from the champion's")
+    assert found.reasons[0].startswith("drift over its limit: 80 documents")
+    account.release = release()
+    found = outcome_of(account, name="notes", prompt="")
+    assert (found.state, len(found.reasons)) == ("promoted", 2)
+
+
+def test_a_night_that_was_skipped_says_why(ended):
+    account = ended("ingest")
+    account.skipped = "it would start 7 h late"
+    found = outcome_of(account, name="notes", prompt="")
+    assert (found.state, found.reasons) == ("skipped", ("it would start 7 h late",))
 
 
 def test_a_failed_a_stopped_and_a_quiet_run(ended):

@@ -19,7 +19,7 @@ def test_a_whole_run(settings: Settings, ended):
     assert lines[3].startswith("**What would help:** it read 4,000 tokens")
     headings = [line.removeprefix("## ") for line in lines if line.startswith("## ")]
     assert headings == [
-        "What you can do next", "What was asked", "How good it is", "What it cost", "Steps", "Data", "Curves",
+        "What you can do next", "How good it is", "What it cost", "Curves", "What was asked", "Data", "Steps",
         "A sample of what it writes", "Where it is",
     ]  # fmt: skip
     assert "| clean | 22 | 20 | 2 | 2 too\\_short |" in "\n".join(lines)
@@ -32,8 +32,8 @@ def test_a_failed_run_begins_with_the_cause(settings: Settings, ended):
         log.line("clean: expected text; add some")
     account.failed("clean", 1.0, StepError("expected text; add some"))
     lines = markdown(summary_of(account, settings)).split("\n\n")
-    assert lines[0] == "# python-stdlib failed at clean"
-    assert lines[2] == "**clean failed:** expected text; add some"
+    assert lines[0] == "**clean failed:** expected text; add some"
+    assert lines[1] == "# python-stdlib failed at clean"
     assert lines[3] == "```\nclean: expected text; add some\n```"
     assert lines[4] == f"The whole log: `{settings.runs}/amber-otter/clean.log`"
 

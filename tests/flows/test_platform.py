@@ -3,18 +3,20 @@
 import json
 import os
 import signal
-import socket
-import subprocess
-import time
+import sqlite3
+import urllib.error
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psutil
 import pytest
 from ruamel.yaml import YAML
 
 from tests.conftest import ROOT, Clone, make_clone
-from tests.platforms import Platform, free_port
+from tests.platforms import Platform
+from tests.postgres import postgres_server
 from tests.processes import alive_after, command_line, is_alive
 
 pytestmark = pytest.mark.thread
@@ -156,5 +158,76 @@ def test_down_cancels_what_runs_and_leaves_nothing(up: Platform):
     assert alive_after(processes, 0) == []
     assert up.status(code=3) == {"state": "down"}
     assert "nothing to stop" in up.down()
-    up.up()
-    assert up.run_state(run)["type"] == "CANCELLED"
+    with closing(sqlite3.connect(up.clone.root / ".abcd" / "prefect" / "prefect.db")) as database:
+        states = database.execute("SELECT state_type FROM flow_run WHERE id = ?", (run,)).fetchall()
+    assert states == [("CANCELLED",)]
+
+
+@pytest.mark.long
+def test_ctrl_c_ends_all_of_it(workspace: Clone):
+    platform = Platform(workspace)
+    process = workspace.start("abcd", "up", **platform.environment)
+    platform.wait_until_ready()
+    run = platform.trigger("slow")
+    platform.wait_for(run, {"RUNNING"})
+    processes = platform.processes()
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    assert "stopped; nothing of it runs any more" in said
+    assert alive_after(processes, 0) == []
+    assert platform.state() == {}
+
+
+@pytest.mark.long
+def test_sigkill_of_the_parent_leaves_no_process_and_no_run_that_runs_for_ever(workspace: Clone):
+    platform = Platform(workspace)
+    platform.up()
+    run = platform.trigger("slow")
+    platform.wait_for(run, {"RUNNING"})
+    processes = platform.processes()
+    os.kill(platform.state()["supervisor"]["pid"], signal.SIGKILL)
+    assert alive_after(processes, 15.0) == []
+    assert platform.status(code=3) == {"state": "stale"}
+    assert platform.up().startswith("the last `abcd up` was killed")
+    try:
+        assert platform.run_state(run)["message"] == "the platform ended while it ran; run it again"
+    finally:
+        platform.down()
+
+
+@pytest.mark.long
+def test_other_machines_are_let_in_with_an_auth_string_that_nothing_shows(workspace: Clone, tmp_path: Path):
+    secret = "someone:canary-5d1f"
+    (tmp_path / "auth").write_text(f"{secret}\n")
+    platform = Platform(workspace, ABCD_AUTH_FILE=str(tmp_path / "auth"), ABCD_HOST="0.0.0.0")
+    said = platform.up()
+    try:
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            platform.call("/flow_runs/filter", {})
+        platform.auth = secret
+        said_without = Platform(workspace).abcd("status", code=1)
+        assert "answers 401; if it asks for an auth string, set PREFECT_SERVER_API_AUTH_STRING" in said_without
+        run = platform.trigger("algorithm")
+        assert platform.wait_for(run)["type"] == "COMPLETED", platform.log(run)
+        lines = [command_line(pid) for pid in platform.processes()]
+        logs = [log.read_text(errors="replace") for log in (workspace.root / ".abcd" / "prefect").glob("*.log")]
+        for text in [said, json.dumps(platform.state()), platform.log(run), *lines, *logs]:
+            assert "canary" not in text
+    finally:
+        platform.down()
+
+
+@pytest.mark.long
+def test_on_postgresql_nights_are_planned_and_a_run_completes(workspace: Clone):
+    with postgres_server() as database:
+        platform = Platform(workspace, PREFECT_API_DATABASE_CONNECTION_URL=database.url)
+        platform.up()
+        try:
+            assert "nightly" in {run["deployment"] for run in platform.status()["planned"]}
+            run = platform.trigger("algorithm")
+            assert platform.wait_for(run)["type"] == "COMPLETED", platform.log(run)
+            environment = psutil.Process(platform.state()["worker"]["pid"]).environ()
+            assert not [name for name in environment if "DATABASE" in name]
+        finally:
+            platform.down()

@@ -10,6 +10,7 @@ import pytest
 
 from flows import server
 from infra.settings import Settings
+from tasks import params
 from tests.conftest import Clone, make_clone
 
 # Small enough for seconds of training, large enough for every part to have work.
@@ -59,6 +60,15 @@ class Watch(threading.Thread):
 @pytest.fixture(scope="session")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     return make_clone(tmp_path_factory.mktemp("clone") / "abcd")
+
+
+@pytest.fixture(scope="session")
+def small_clone(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> Clone:
+    """A clone whose committed params.yaml is that of a run of seconds: what a platform serves."""
+    clone = make_clone(tmp_path_factory.mktemp("small") / "abcd")
+    params.override(clone.root / params.PARAMS_FILE, [*SMALL.items(), ("discover.sources", [str(corpus)])])
+    clone.run("git", "-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-qam", "small")
+    return clone
 
 
 @pytest.fixture(scope="session")

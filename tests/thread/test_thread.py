@@ -72,9 +72,9 @@ def test_the_prefect_run_has_logs_progress_reports_and_pictures(first_run: tuple
 def test_what_a_person_sees_first_is_the_summary_with_pictures(
     clone: Clone, first_run: tuple[str, Watch], prefect_url: str
 ):
-    """The UI lists a flow run's own artifacts, newest first, before those of its tasks."""
+    """The UI lists a flow run's own artifacts before those of its tasks, results left out: here it is one."""
     said, _ = first_run
-    query = {"flow_runs": {"parent_task_run_id": {"is_null_": True}}, "sort": "ID_DESC"}
+    query = {"flow_runs": {"parent_task_run_id": {"is_null_": True}}, "artifacts": {"task_run_id": {"is_null_": True}}}
     answer = httpx.post(f"{prefect_url}/artifacts/filter", json=query, trust_env=False).raise_for_status().json()
     first = next(artifact for artifact in answer if artifact["flow_run_id"] and not artifact["task_run_id"])
     assert first["key"] == "summary"

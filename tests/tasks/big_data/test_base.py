@@ -19,7 +19,8 @@ def release(workspace, *, weights: str, record: dict, champion: bool = True) -> 
     opened, key = Registry.of(settings), registry_module.signing_key(settings.keys)
     contents = {"blueprint.json": "{}", "model.safetensors": weights, "tokenizer.json": f"tokens of {weights}"}
     made, _ = registry_module.add_release(
-        opened, key, NAME, identity=weights[0] * 64, record=registry_module.put_bytes(opened, json.dumps(record).encode()),
+        opened, key, NAME, identity=weights[0] * 64,
+        record=registry_module.put_bytes(opened, json.dumps(record).encode()),
         files={name: registry_module.put_bytes(opened, text.encode()) for name, text in contents.items()},
         summary=Summary(weights_sha256=DIGEST, tokenizer_sha256=DIGEST, held_out_sha256=DIGEST, decision="promote"),
     )  # fmt: skip

@@ -79,6 +79,7 @@ def test_two_nodes_give_the_bytes_of_one_process(workspace, tmp_path, environmen
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    assert "Failed to query" not in done.stdout + done.stderr
     for name in (WEIGHTS_FILE, CURVES_FILE):
         assert sha256_of(workspace.artifacts / "train" / name) == sha256_of(alone / name)
     [measured] = (root / "runs" / "measured").glob("*.json")

@@ -11,7 +11,7 @@ import pytest
 
 from infra.outputs import outputs_of
 from infra.settings import Settings
-from infra.storage import LocalStore
+from infra.storage import LocalStore, StorageError
 from infra.workspace import prepare
 from tasks.distribution.dvc_remote import missing_in, push_data
 from tasks.report import StepError
@@ -80,5 +80,5 @@ def test_with_the_real_dvc_what_neither_cache_nor_remote_has_is_missed(clone):
 
 def test_a_push_that_fails_says_what_dvc_said(clone):
     shutil.rmtree(clone.workspace / ".git")
-    with pytest.raises(StepError, match=r"(?s)nothing was published.*git"):
+    with pytest.raises(StorageError, match=r"(?s)nothing was published.*git"):
         push_data(clone)

@@ -24,7 +24,19 @@ from tasks.params import Gate
 from tasks.report import Report, StepError, sha256_of, write_json
 
 ROOT = Path(__file__).parents[3]
-STEPS = ("blueprint", "discover", "ingest", "validate", "tokenizer", "pack", "train", "evaluate", "export", "gate")
+STEPS = (
+    "blueprint",
+    "discover",
+    "ingest",
+    "validate",
+    "tokenizer",
+    "pack",
+    "drift",
+    "train",
+    "evaluate",
+    "export",
+    "gate",
+)
 NAME = "python-stdlib"
 
 
@@ -63,6 +75,8 @@ class Workspace:
         self.write("tokenizer/tokenizer.json", "tokenizer")
         self.write("pack/held_out.parquet", "held out")
         weights = self.write("train/model.safetensors", f"weights {text}")
+        for name in ("profile.json", "known.npy", "trained.npy"):
+            self.write(f"drift/{name}", f"{name} {text}")
         for name in ("config.json", "model.safetensors", "README.md"):
             self.write(f"export/{name}", f"{name} {text}")
         self.judge(decision, against=against)
@@ -111,7 +125,7 @@ def test_a_first_release_has_files_record_and_aliases(workspace, tmp_path):
     assert workspace.aliases() == {"candidate": 1, "champion": 1}
     pulled = pull(workspace.settings, f"{NAME}@champion", tmp_path / "to")
     assert sorted(path.name for path in pulled.folder.iterdir()) == [
-        "README.md", "config.json", "model.safetensors", "output", "report.json",
+        "README.md", "config.json", "data", "model.safetensors", "output", "report.json",
     ]  # fmt: skip
     assert verify(workspace.settings).problems == ()
 
@@ -323,8 +337,12 @@ def test_a_row_a_release(workspace):
     assert (one.version, one.aliases, one.decision) == (1, ("champion",), "promote")
     assert (two.version, two.aliases, two.decision) == (2, ("candidate",), "ask")
     assert (two.bits_per_byte, two.parameters) == (1.9, 10)
-    export = workspace.settings.artifacts / "export"
-    assert two.size == sum(path.stat().st_size for path in export.iterdir())
+    artifacts = workspace.settings.artifacts
+    released = [
+        *(artifacts / "export").iterdir(),
+        *(artifacts / "drift" / name for name in ("profile.json", "known.npy", "trained.npy")),
+    ]
+    assert two.size == sum(path.stat().st_size for path in released)
     assert list_releases(workspace.settings, "poems") == []
 
 
@@ -374,4 +392,4 @@ def test_publish_killed_at_any_write_and_done_again_is_one_release(workspace, mo
             assert verify(workspace.settings).problems == ()
         if countdown[0] > 0:
             break
-    assert deaths >= 2 * 8  # five files, record, entry, two aliases; what is there already is not put again
+    assert deaths >= 2 * 11  # eight files, record, entry, two aliases; what is there already is not put again

@@ -1,0 +1,228 @@
+"""A person in the Prefect UI: fills the form of `pipeline`, starts a run, watches it, sees what came out.
+
+Debian's Chromium with every other host blocked, secrets planted in the environment: the run that the browser starts
+must show what it made, ask nobody outside, and tell no secret.
+"""
+
+import json
+import os
+import re
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+import pytest
+from playwright.sync_api import BrowserContext, Locator, Page, Route, expect, sync_playwright
+
+from tests.conftest import Clone
+from tests.platforms import Platform
+
+pytestmark = [pytest.mark.thread, pytest.mark.timeout(1200)]
+
+CHROMIUM = Path("/usr/bin/chromium")
+# A busy machine draws a page of this UI in many seconds, and runs in minutes what takes one on a quiet machine.
+SECONDS = 120
+RUN_SECONDS = 900
+CANARIES = {
+    "AWS_ACCESS_KEY_ID": "canary-key-0d2e8a11",
+    "AWS_SECRET_ACCESS_KEY": "canary-secret-5e7b61ff",
+    "ABCD_NOTIFY": "json://127.0.0.1:9/canary-notify-93ab4d02",
+    "COMPANY_TOKEN": "canary-token-c85a7e43",
+}
+
+
+@pytest.fixture(scope="module")
+def up(small_clone: Clone) -> Iterator[Platform]:
+    """A platform with secrets in its environment."""
+    platform = Platform(small_clone, **CANARIES)
+    platform.said = platform.up()
+    yield platform
+    platform.down()
+
+
+class Screen:
+    """A page of a browser that reaches this machine only; keeps pictures, and what it was kept from."""
+
+    def __init__(self, context: BrowserContext, pictures: Path) -> None:
+        self.page: Page = context.new_page()
+        self.page.set_default_timeout(SECONDS * 1000)
+        self.refused: list[str] = []
+        self._pictures = pictures
+        context.route("**/*", self._route)
+
+    def _route(self, route: Route) -> None:
+        if urlsplit(route.request.url).hostname in ("127.0.0.1", "localhost", None):
+            route.continue_()
+        else:
+            self.refused.append(route.request.url)
+            route.abort()
+
+    def keep(self, name: str) -> None:
+        """Keep a picture of what is seen now."""
+        self.page.screenshot(path=self._pictures / f"{name}.png", full_page=True)
+
+    def button(self, name: str) -> Locator:
+        """A button with exactly this on it."""
+        return self.page.get_by_role("button", name=name, exact=True).first
+
+    def fill(self, field: str, kind: str, value: str) -> None:
+        """Give a field of the form a value: first its kind, then what appears for it."""
+        title = self.page.locator(".schema-form-property__label", has_text=re.compile(rf"^{field} \(Optional\)$"))
+        part = self.page.locator(".schema-form-property", has=title).last
+        part.get_by_role("button", name=kind, exact=True).click()
+        part.locator("input, textarea").fill(value)
+
+
+@pytest.fixture(scope="module")
+def screen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Screen]:
+    """A headless Chromium; its pictures go to ABCD_SCREENSHOTS, else to a temporary folder."""
+    if not CHROMIUM.exists():
+        pytest.skip("no Chromium: apt-get install chromium (tests/debian-packages.txt)")
+    pictures = Path(os.environ.get("ABCD_SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
+    pictures.mkdir(parents=True, exist_ok=True)
+    with sync_playwright() as driver:
+        # Root has no sandbox; containers have a small /dev/shm.
+        options = ["--no-sandbox", "--disable-dev-shm-usage"] if os.geteuid() == 0 else []
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=options)
+        yield Screen(browser.new_context(viewport={"width": 1400, "height": 1000}), pictures)
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def made(up: Platform, screen: Screen) -> str:
+    """Id of the run that the browser started, once it has ended."""
+    open_pipeline(up, screen)
+    fill_form(up, screen)
+    run = started(up)
+    watch(up, screen, run)
+    return run
+
+
+def open_pipeline(up: Platform, screen: Screen) -> None:
+    """The address that `abcd up` prints beside the name."""
+    address = next(each["url"] for each in up.status()["deployments"] if each["name"] == "pipeline")
+    assert address in up.said
+    screen.page.goto(address)
+    screen.button("Run").wait_for()
+    screen.keep("1-deployment")
+
+
+def fill_form(up: Platform, screen: Screen) -> None:
+    """Run, custom run, three values, submit. Its inputs are waited for: its button is there before the form is."""
+    screen.button("Run").click()
+    screen.page.get_by_text("Custom run").first.click()
+    screen.button("Overrides").click()
+    screen.button("TrainOverrides").click()
+    screen.fill("Seed", "int", "7")
+    screen.fill("Tokens", "int", "16384")
+    screen.button("DiscoverOverrides").click()
+    screen.fill("Name", "str", "from-the-browser")
+    screen.keep("2-form")
+    screen.button("Submit").click()
+    screen.page.wait_for_url(lambda url: not url.split("?")[0].endswith("/run"))
+
+
+def started(up: Platform) -> str:
+    found = up.call("/flow_runs/filter", {"flows": {"name": {"any_": ["pipeline"]}}})
+    assert len(found) == 1
+    return str(found[0]["id"])
+
+
+def watch(up: Platform, screen: Screen, run: str) -> None:
+    screen.page.goto(f"{up.url.removesuffix('/api')}/runs/flow-run/{run}")
+    screen.page.get_by_text("name: from-the-browser").first.wait_for()
+    screen.keep("3-log")
+    state = up.wait_for(run, seconds=RUN_SECONDS)
+    assert state["type"] == "COMPLETED", up.log(run)
+
+
+def test_the_run_is_seen_complete_with_its_log(up: Platform, screen: Screen, made: str):
+    expect(screen.page.get_by_text("Completed").first).to_be_visible(timeout=SECONDS * 1000)
+    screen.page.get_by_text("Finished in state Completed").first.wait_for()
+    screen.keep("4-complete")
+
+
+def test_the_values_of_the_form_are_what_was_run(up: Platform, made: str):
+    run = up.call(f"/flow_runs/{made}")
+    assert run["parameters"]["overrides"] == {
+        "discover": {"name": "from-the-browser"}, "train": {"seed": 7, "tokens": 16_384},
+    }  # fmt: skip
+    assert "from-the-browser@v1" in up.clone.run("abcd", "releases")
+
+
+def test_the_artifact_shows_its_picture(up: Platform, screen: Screen, made: str):
+    found = up.call("/artifacts/latest/filter", {"artifacts": {"key": {"any_": ["train-report"]}}})
+    screen.page.goto(f"{up.url.removesuffix('/api')}/artifacts/artifact/{found[0]['latest_id']}")
+    picture = screen.page.locator("img[src^='data:image/png;base64,']").first
+    picture.wait_for()
+    assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 100
+    screen.keep("5-picture")
+
+
+def test_the_ui_asks_no_other_host(screen: Screen, made: str):
+    assert screen.refused == []
+
+
+def test_the_second_ui_which_calls_an_analytics_host_is_not_there(up: Platform, screen: Screen, made: str):
+    address = up.url.removesuffix("/api")
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"{address}/ui-settings") as answer:
+        assert json.load(answer)["available_uis"] == ["v1"]
+    screen.page.goto(f"{address}/v2/dashboard")
+    screen.page.get_by_text("Flow Runs").first.wait_for()
+    assert screen.page.get_by_text("V2 UI").count() == 0
+    assert screen.refused == []
+
+
+def test_all_listen_on_loopback_only(up: Platform, made: str):
+    addresses = set()
+    for pid in up.processes():
+        for one in psutil.Process(pid).net_connections("inet"):
+            if one.status == psutil.CONN_LISTEN:
+                addresses.add(one.laddr.ip)
+    assert addresses == {"127.0.0.1"}
+
+
+def told(text: bytes) -> list[str]:
+    """The planted secrets that a text contains."""
+    words = [re.findall(r"canary-[\w-]+", value)[0] for value in CANARIES.values()]
+    return [word for word in words if word.encode() in text]
+
+
+def test_the_search_for_secrets_finds_one(up: Platform, made: str):
+    environment = psutil.Process(up.state()["worker"]["pid"]).environ()
+    assert {name for name in CANARIES if told(environment.get(name, "").encode())} >= {
+        "AWS_SECRET_ACCESS_KEY", "ABCD_NOTIFY", "COMPANY_TOKEN",
+    }  # fmt: skip
+
+
+def test_no_file_of_the_workspace_tells_a_secret(up: Platform, made: str):
+    files = [path for path in up.clone.root.rglob("*") if path.is_file() and not path.is_symlink()]
+    assert {"prefect.db", "worker.log", "server.log", "params.yaml"} <= {path.name for path in files}
+    assert {str(path): told(path.read_bytes()) for path in files if told(path.read_bytes())} == {}
+
+
+def test_no_object_of_git_tells_a_secret(up: Platform, made: str):
+    objects = subprocess.run(
+        ["git", "cat-file", "--batch", "--batch-all-objects"], cwd=up.clone.root, capture_output=True, check=True
+    ).stdout
+    assert len(objects) > 100_000
+    assert told(objects) == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/logs", "/artifacts", "/flow_runs", "/task_runs", "/deployments", "/work_pools", "/block_documents", "/events",
+     "/variables", "/automations"],
+)  # fmt: skip
+def test_the_api_tells_no_secret(up: Platform, made: str, path: str):
+    found = up.call(f"{path}/filter", {})
+    assert told(repr(found).encode()) == []
+    assert found or path in ("/block_documents", "/variables", "/automations")
+
+
+def test_what_is_printed_and_who_runs_tells_no_secret(up: Platform, made: str):
+    lines = [" ".join(psutil.Process(pid).cmdline()) for pid in up.processes()]
+    assert told("\n".join([up.said, up.abcd("status"), up.abcd("status", "--json"), *lines]).encode()) == []
