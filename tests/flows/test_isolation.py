@@ -1,4 +1,4 @@
-"""Deployed runs, started as the UI starts them: each in a checkout of its commit, side by side, unseen by each other."""
+"""Deployed runs, started as in the UI: each in a checkout of its commit, side by side, unseen by each other."""
 
 import json
 from collections.abc import Iterator
@@ -57,7 +57,8 @@ def test_two_runs_at_once_are_each_of_their_own_commit(workspace: Clone, platfor
     experts = {}
     for commit, run in runs.items():
         checkout = workspace.root / ".abcd" / "checkouts" / run
-        experts[commit] = json.loads((checkout / "artifacts/blueprint/blueprint.json").read_text())["shape"]["n_experts"]
+        blueprint = json.loads((checkout / "artifacts" / "blueprint" / "blueprint.json").read_text())
+        experts[commit] = blueprint["shape"]["n_experts"]
     assert experts == {"four": 4, "six": 6, "": 6}
     assert not (workspace.root / "artifacts" / "blueprint").exists()
     assert "left out: flows/algorithm.py, tasks/algorithm/blueprint.py" in platform.log(runs[""])

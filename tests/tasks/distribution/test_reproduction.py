@@ -158,7 +158,7 @@ def test_what_comes_out_otherwise_is_said_file_by_file(main: Settings):
     file.write_text(file.read_text().replace("train: 2", "train: 22"))
     found = make_again(main, "one", say=str)
     assert not found.is_same
-    assert [row.difference for row in found.outputs] == ["artifacts/train/weights: 38 bytes, were 37"]
+    assert [row.difference for row in found.outputs] == ["artifacts/train/weights: 47 bytes, were 46"]
 
 
 def test_weights_differ_by_so_much(tmp_path: Path):
