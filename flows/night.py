@@ -64,12 +64,14 @@ def nightly(
 
 def describe_lateness(scheduled: datetime, *, at_most: timedelta, now: datetime | None = None) -> str:
     """Why a run that should have started at `scheduled` is skipped; empty: it is not too late."""
-    late = (now or datetime.now(UTC)) - scheduled
-    if late <= at_most:
+    # In seconds: Prefect's times are pendulum's, whose differences are no timedelta to divide by.
+    late_hours = ((now or datetime.now(UTC)) - scheduled).total_seconds() / 3600
+    most_hours = at_most.total_seconds() / 3600
+    if late_hours <= most_hours:
         return ""
     return (
-        f"skipped: due at {scheduled:%Y-%m-%d %H:%M %Z}, it would start {late / timedelta(hours=1):.1f} h late, more "
-        f"than the {at_most / timedelta(hours=1):g} h of latest_start_hours; the next one comes as scheduled, and "
+        f"skipped: due at {scheduled:%Y-%m-%d %H:%M %Z}, it would start {late_hours:.1f} h late, more "
+        f"than the {most_hours:g} h of latest_start_hours; the next one comes as scheduled, and "
         "`abcd nightly` starts one now"
     )
 

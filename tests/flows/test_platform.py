@@ -107,8 +107,9 @@ def test_a_night_that_would_start_hours_late_is_skipped(up: Platform):
     found = up.call("/deployments/filter", {"deployments": {"name": {"any_": ["nightly"]}}})[0]
     due = (datetime.now(UTC) - timedelta(hours=5)).isoformat()
     body = {"state": {"type": "SCHEDULED", "state_details": {"scheduled_time": due}}}
-    state = up.wait_for(up.call(f"/deployments/{found['id']}/create_flow_run", body)["id"])
-    assert (state["type"], state["name"]) == ("COMPLETED", "Skipped")
+    run = up.call(f"/deployments/{found['id']}/create_flow_run", body)["id"]
+    state = up.wait_for(run)
+    assert (state["type"], state["name"]) == ("COMPLETED", "Skipped"), up.log(run)
     assert "5.0 h late, more than the 3 h" in state["message"]
 
 
