@@ -47,6 +47,9 @@ class Settings(BaseSettings):
     commit: str = Field(default="", description="commit, branch or tag of a deployed run; empty: the workspace's HEAD")
     keep_checkouts_hours: float = Field(default=24, ge=0, description="how long the checkout of a good run stays")
     keep_failed_checkouts_hours: float = Field(default=168, ge=0, description="how long that of a failed one stays")
+    keep_runs_days: float = Field(
+        default=30, ge=0, description="how long `abcd gc` keeps data of runs without a release"
+    )
     workers: int = Field(default=0, ge=0, le=4096, description="training workers; 0: one a core or GPU")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="what workers train on")
     ray_address: str = Field(default="", description="Ray cluster to join; empty: one on this machine")

@@ -7,6 +7,7 @@ names keep too much, one too few would lose data.
 import hashlib
 import json
 import re
+import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,11 +19,14 @@ from infra.settings import Settings
 from infra.signed_log import Log
 from infra.storage import Store
 from tasks.distribution.code_state import git
+from tasks.distribution.run_record import RUN_REFS
 from tasks.report import StepError
 
 _DIGEST = re.compile(r"(?<![0-9a-f])[0-9a-f]{32}(?:\.dir)?(?![0-9a-f])")
 _MISSING = re.compile(r"^([0-9a-f]{40,64}) missing$", re.MULTILINE)
 _SIDE_BY_SIDE = 16
+_DAY_SECONDS = 86_400.0
+_REF = "%(objecttype) %(objectname) %(refname) %(committerdate:unix)"
 
 
 def named_digests(settings: Settings, registry: Registry, logs: Iterable[Log]) -> set[str]:
@@ -35,7 +39,7 @@ def named_digests(settings: Settings, registry: Registry, logs: Iterable[Log]) -
     texts = [
         *_workspace_texts(settings.workspace),
         *_checkout_texts(settings),
-        _git_texts(settings.workspace),
+        _git_texts(settings.workspace, runs_since=time.time() - settings.keep_runs_days * _DAY_SECONDS),
         *_record_texts(registry, logs),
     ]
     return {digest for text in texts for digest in _DIGEST.findall(text)}
@@ -93,12 +97,13 @@ def _checkout_texts(settings: Settings) -> list[str]:
     return [lock.read_text(encoding="utf-8", errors="replace") for lock in locks if lock.is_file()]
 
 
-def _git_texts(workspace: Path) -> str:
-    """The same files in the index, in HEAD of every worktree, in every ref and in every stash."""
+def _git_texts(workspace: Path, *, runs_since: float) -> str:
+    """The same files in the index, in HEAD of every worktree, in every ref (of runs: younger ones) and stash."""
     trees = {"HEAD"} if git(workspace, "rev-parse", "--verify", "--quiet", "HEAD", may_fail=True) else set()
-    for line in git(workspace, "for-each-ref", "--format=%(objecttype) %(objectname)").splitlines():
-        kind, name = line.split()
-        trees |= {name} if kind != "blob" else set()
+    for line in git(workspace, "for-each-ref", f"--format={_REF}").splitlines():
+        kind, name, ref, *made_at = line.split()
+        is_old_run = ref.startswith(RUN_REFS) and made_at and float(made_at[0]) < runs_since
+        trees |= {name} if kind != "blob" and not is_old_run else set()
     for line in git(workspace, "worktree", "list", "--porcelain").splitlines():
         trees |= {line.removeprefix("HEAD ")} if line.startswith("HEAD ") and line.strip("HEAD 0") else set()
     # A stash is a commit whose parents are the index and what was not tracked; older ones are only in the reflog.

@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from infra.checkout import make_checkout
 from infra.outputs import object_name
 from infra.releases import Registry, RegistryError
 from infra.settings import Settings
@@ -83,6 +84,24 @@ def test_what_no_ref_names_any_more_is_not_named(clone):
     commit(clone, "second")
     git(clone, "reset", "-q", "--hard", "HEAD~1")
     assert named(clone) == {f"{md5('first')}.dir"}
+
+
+def test_refs_of_runs_count_for_their_time_only(clone, monkeypatch):
+    before = git(clone, "rev-parse", "HEAD")
+    commit(clone, "of a run")
+    git(clone, "update-ref", "refs/abcd/runs/one", "HEAD")
+    git(clone, "reset", "-q", "--hard", before)
+    assert f"{md5('of a run')}.dir" in named(clone)
+    monkeypatch.setenv("ABCD_KEEP_RUNS_DAYS", "0")
+    monkeypatch.setattr("time.time", lambda: 4e9)
+    assert f"{md5('of a run')}.dir" not in named(clone)
+    assert f"{md5('first')}.dir" in named(clone)
+
+
+def test_a_lock_in_a_checkout_counts(clone):
+    own = make_checkout(Settings(workspace=clone), "one")
+    (own.workspace / "dvc.lock").write_text(lock("made there"))
+    assert f"{md5('made there')}.dir" in named(clone)
 
 
 def test_before_the_first_commit_the_workspace_counts(tmp_path):
