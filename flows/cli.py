@@ -12,8 +12,8 @@ from rich.markup import escape
 
 from flows import doctor, gc, night, operate, promotion, releases, reports, reproduction, run, runs
 from flows.failure import SAYS_ALL
+from flows.platform_state import PlatformError
 from flows.server import ServerError
-from flows.supervisor import PlatformError
 from infra.disk import full_disk
 
 app = typer.Typer(

@@ -13,8 +13,10 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from flows.graph import StaleUpstreamError, require_current
+from infra import finished_checkouts
+from infra.checkout import no_new_checkout, running
 from infra.dvc_lock import dvc_lock
-from infra.lock import workspace_lock
+from infra.lock import LockedError, workspace_lock
 from infra.settings import Settings
 from infra.unused import Unused, unfinished
 from infra.workspace import prepare
@@ -72,6 +74,7 @@ def survey(settings: Settings, *, stale: str, remote: bool) -> list[Unused]:
         *compute.unused(settings, stale=stale),
         *big_data.unused(params.load(settings.workspace / params.PARAMS_FILE), settings),
         *unfinished(settings, now),
+        *finished_checkouts.unused(settings, now),
     ]
 
 
@@ -94,7 +97,9 @@ def _still(settings: Settings) -> Iterator[str]:
             require_current(_READ_BY_TRAIN, settings)
         except StaleUpstreamError as error:
             stale = str(error)
-        with dvc_lock(settings):
+        with dvc_lock(settings), no_new_checkout(settings):
+            if at_work := running(settings, time.time()):
+                raise LockedError(f"a run is at work in {at_work[0]}; wait for it to end, or stop it")
             yield stale
 
 

@@ -113,16 +113,24 @@ def require_current(steps: list[str], settings: Settings) -> None:
     Raises:
         StaleUpstreamError: they are not; the message says which and why.
     """
-    if not steps:
-        return
+    stale = stale_steps(steps, settings) if steps else {}
+    if stale:
+        reasons = "; ".join(f"{step}: {_why(why)}" for step, why in stale.items())
+        raise StaleUpstreamError(f"not current: {reasons}; run `abcd run` or `dvc repro` first")
+
+
+def stale_steps(steps: list[str], settings: Settings) -> dict[str, list[object]]:
+    """Those whose outputs are not what a run would make now, with DVC's reasons.
+
+    Raises:
+        StaleUpstreamError: DVC cannot tell.
+    """
     command = [sys.executable, "-m", "dvc", "status", "--json", *steps]
     found = subprocess.run(command, cwd=settings.workspace, capture_output=True, text=True, check=False)
     if found.returncode:
         raise StaleUpstreamError(f"`dvc status` failed: {found.stderr.strip()}")
-    stale = json.loads(found.stdout)
-    if stale:
-        reasons = "; ".join(f"{step}: {_why(why)}" for step, why in stale.items())
-        raise StaleUpstreamError(f"not current: {reasons}; run `abcd run` or `dvc repro` first")
+    stale: dict[str, list[object]] = json.loads(found.stdout)
+    return stale
 
 
 def _why(changes: list[object]) -> str:

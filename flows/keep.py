@@ -32,6 +32,6 @@ def _end(account: Account) -> tuple[State, str]:
     if account.failure is not None:
         return "failed", account.failure.cause
     if account.release is None:
-        return "ended", account.nothing_new
+        return "ended", account.nothing_new or account.skipped
     reasons = "; ".join(account.release.reasons)
     return ("released" if account.release.is_champion else "refused"), reasons

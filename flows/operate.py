@@ -1,7 +1,6 @@
 """`abcd up`, `status`, `down`: the platform on one machine, always on."""
 
 import contextlib
-import ipaddress
 import os
 import signal
 import subprocess
@@ -16,8 +15,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from flows import server
-from flows.platform_state import Known, PlatformState, path_of, wait_for_end
-from flows.supervisor import CANCEL_SECONDS, PlatformError, Supervisor
+from flows.address import addresses, refuse_open_door
+from flows.platform_state import Known, PlatformError, PlatformState, path_of, wait_for_end
+from flows.supervisor import CANCEL_SECONDS, Supervisor
 from infra.settings import Settings
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def up(
     settings, console = Settings.load(), Console()
     os.chdir(settings.workspace)
     host, port = host or settings.host, port or settings.port
-    _refuse_open_door(host, settings)
+    refuse_open_door(host, settings)
     server.configure(settings, quiet=False)
     running = PlatformState.read(settings)
     if running is not None and running.supervisor.lives():
@@ -117,18 +117,6 @@ def down() -> None:
     console.print(f"stopped: {len(seen)} processes have ended, none is left")
 
 
-def _refuse_open_door(host: str, settings: Settings) -> None:
-    try:
-        is_loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        raise PlatformError(f"--host {host}: expected an IP address of this machine, or localhost") from None
-    if not is_loopback and not server.auth_string(settings):
-        raise PlatformError(
-            f"--host {host} lets other machines in, and whoever reaches the API runs code here: set an auth string "
-            f"first, {server.SERVER_AUTH}=user:password in the environment, or ABCD_AUTH_FILE=a file that holds it"
-        )
-
-
 def _start_detached(settings: Settings, host: str, port: int) -> PlatformState:
     """`abcd up` in a session of its own; its state once all is up."""
     log = settings.prefect_home / "platform.log"
@@ -139,6 +127,9 @@ def _start_detached(settings: Settings, host: str, port: int) -> PlatformState:
             stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, cwd=settings.workspace, start_new_session=True,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )  # fmt: skip
+    os.environ["PREFECT_API_URL"] = addresses(host, port)[0]
+    from flows import platform_api  # noqa: F401 - it takes seconds, so while the child starts
+
     deadline = time.monotonic() + _UP_SECONDS
     while time.monotonic() < deadline:
         state = PlatformState.read(settings)
@@ -204,8 +195,14 @@ def _offer(state: PlatformState) -> "Offer":
     os.environ["PREFECT_API_URL"] = state.api_url
     from flows import platform_api
 
-    with platform_api.client() as api:
-        return platform_api.offer(api, state.ui_url)
+    try:
+        with platform_api.client() as api:
+            return platform_api.offer(api, state.ui_url)
+    except platform_api.RefusedError as error:
+        raise PlatformError(
+            f"{state.api_url} answers {error.response.status_code}; if it asks for an auth string, set "
+            f"{server.SERVER_AUTH} or ABCD_AUTH_FILE as for `abcd up`"
+        ) from None
 
 
 def _show(state: PlatformState, settings: Settings, console: Console, *, offer: "Offer | None" = None) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from flows.figures import Rows, duration
-from flows.present import data_uri, failed
+from flows.present import cause, data_uri, log_end
 from flows.reports import REPORT_FILE
 from flows.summary import Summary
 from tasks.distribution.markdown import as_text, code_block, literal, table
@@ -19,13 +19,15 @@ def markdown(summary: Summary) -> str:
 
 def _head(s: Summary) -> Iterator[str]:
     quality = "" if s.bits_per_byte is None else f" · {s.bits_per_byte:.3f} bits per byte"
+    if s.failure and s.outcome.state == "failed":  # cause and next move before all else
+        yield cause(s.failure)
     yield f"# {literal(s.outcome.headline)}"
     yield f"**{s.outcome.badge}**{quality} · {duration(s.seconds)}"
 
 
 def _failure(s: Summary) -> Iterator[str]:
     if s.failure and s.outcome.state == "failed":
-        yield failed(s.failure)
+        yield from log_end(s.failure)
     elif s.outcome.reasons:
         yield "\n".join(f"- {literal(reason)}" for reason in s.outcome.reasons)
     if s.outcome.helps:

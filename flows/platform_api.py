@@ -3,6 +3,7 @@
 Import it when `PREFECT_API_URL` is set: Prefect reads its settings at import.
 """
 
+import contextlib
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
@@ -21,7 +22,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Cancelled, Cancelling, Crashed
 from pydantic import BaseModel
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
 
 POOL = "abcd"
+RefusedError = PrefectHTTPStatusError
 ACTIVE = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
 _OURS = WorkPoolFilter(name=WorkPoolFilterName(any_=[POOL]))
 
@@ -74,7 +76,8 @@ def open_pool(api: SyncPrefectClient) -> None:
 
 def close_pool(api: SyncPrefectClient) -> None:
     """Let the work pool hand out nothing more: what waits for its turn stays planned."""
-    api.update_work_pool(POOL, WorkPoolUpdate(is_paused=True))
+    with contextlib.suppress(ObjectNotFound):  # stopped before its first start was complete
+        api.update_work_pool(POOL, WorkPoolUpdate(is_paused=True))
 
 
 def active_runs(api: SyncPrefectClient) -> list[FlowRun]:

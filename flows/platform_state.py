@@ -14,6 +14,10 @@ from infra.settings import Settings
 _SAME_START_SECONDS = 2.0
 
 
+class PlatformError(RuntimeError):
+    """The platform cannot start or go on; the message says what to do."""
+
+
 class Known(BaseModel):
     """A process by its id and start: ids are used again, both together are not."""
 

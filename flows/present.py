@@ -2,7 +2,7 @@
 
 import base64
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -49,13 +49,21 @@ def markdown(report: Report, folder: Path) -> str:
 
 
 def failed(failure: Failure) -> str:
-    """Why a step or a run ended badly: first cause and next move, then the last lines, then where the log is."""
-    parts = [f"**{failure.step or 'the run'} failed:** {literal(failure.cause)}"]
+    """Why a step ended badly: first cause and next move, then the last lines, then where the log is."""
+    return "\n\n".join([cause(failure), *log_end(failure)])
+
+
+def cause(failure: Failure) -> str:
+    """What went wrong and what to do next, on one line."""
+    return f"**{failure.step or 'the run'} failed:** {literal(failure.cause)}"
+
+
+def log_end(failure: Failure) -> Iterator[str]:
+    """The last lines, and where the others are."""
     if failure.tail:
-        parts.append(code_block("\n".join(failure.tail)))
+        yield code_block("\n".join(failure.tail))
     if failure.log:
-        parts.append(f"The whole log: `{failure.log}`")
-    return "\n\n".join(parts)
+        yield f"The whole log: `{failure.log}`"
 
 
 def describe(release: "PublishedRelease") -> str:

@@ -10,9 +10,9 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
 from prefect.logging import get_run_logger
 
-from flows import account, present, terminal
+from flows import account, current, present, terminal
 from flows.account import StepResult
-from flows.graph import StepFailedError, StepProcess
+from flows.graph import Outcome, StepFailedError, StepProcess
 from infra.settings import Settings
 from tasks.report import Report
 
@@ -28,23 +28,15 @@ def run_step(step: str, *, look_again: bool = False) -> StepResult:
     Raises:
         StepFailedError: the step ended badly.
     """
-    settings, logger, started = Settings.load(), get_run_logger(), time.monotonic()
+    settings, started = Settings.load(), time.monotonic()
     terminal.active().start(step)
     run = account.active() or account.Account.of_run(step, settings)
     try:
-        with (
-            run.log(step) as log,
-            StepProcess(step, settings, look_again=look_again) as process,
-            _Progress(step, settings) as progress,
-        ):
-            for line in process.lines():
-                if line is None:
-                    progress.update()
-                else:
-                    logger.info(line)
-                    log.line(line)
-                    terminal.active().line(step, line)
-        outcome = process.outcome()
+        if not look_again and current.is_current(step, settings):
+            outcome: Outcome = "current"
+            get_run_logger().info("%s: nothing it depends on has changed", step)
+        else:
+            outcome = _through_dvc(step, settings, run, look_again=look_again)
     except BaseException as error:
         failure = run.failed(step, time.monotonic() - started, error)
         terminal.active().fail(step)
@@ -59,6 +51,26 @@ def run_step(step: str, *, look_again: bool = False) -> StepResult:
     present.attempt(_show, result.report, folder)
     terminal.active().finish(step, outcome, result.seconds, result.report.summary)
     return result
+
+
+def _through_dvc(step: str, settings: Settings, run: account.Account, *, look_again: bool) -> Outcome:
+    """Run it as `dvc repro` does; its lines go to the run's log, its file and the terminal."""
+    logger = get_run_logger()
+    with (
+        run.log(step) as log,
+        StepProcess(step, settings, look_again=look_again) as process,
+        _Progress(step, settings) as progress,
+    ):
+        for line in process.lines():
+            if line is None:
+                progress.update()
+            else:
+                logger.info(line)
+                log.line(line)
+                terminal.active().line(step, line)
+    outcome = process.outcome()
+    current.note(outcome, looked_again=look_again)
+    return outcome
 
 
 def _show(report: Report, folder: Path) -> None:

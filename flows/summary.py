@@ -1,9 +1,8 @@
 """An account and what the steps left become all that people are shown of a run, whatever they look at it with."""
 
 import json
-import logging
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,6 @@ from flows.outcome import Outcome, outcome_of
 from flows.present import shown
 from infra.settings import Settings
 from tasks.report import Report, read_json, sha256_of
-
-logger = logging.getLogger(__name__)
 
 # What the picture shows, for those who cannot see it; a step that is not here is called by its name.
 _TITLES = {
@@ -90,17 +87,12 @@ class Summary(BaseModel):
             chosen.insert(0, Figure(label="bits per byte", value=f"{self.bits_per_byte:.3f}", note=note))
         return tuple(chosen)
 
-    @property
-    def ended(self) -> datetime:
-        """When this was written."""
-        return datetime.fromtimestamp(self.started.timestamp() + self.seconds, UTC)
-
 
 def summary_of(account: Account, settings: Settings) -> Summary:
     """All that is known at the end of a run; of steps that this run did not bring up to date nothing is said."""
     reports = {result.step: result.report for result in account.steps}
     wanted, samples = asked(settings), _samples(settings) if "evaluate" in reports else ()
-    weights = _weights(settings) if "train" in reports else ""
+    weights = _weights(reports, settings) if "train" in reports else ""
     measured = _json(settings.records / "measured" / f"{weights}.json", {}) if weights else {}
     prompt = samples[0][0] if samples else "The "
     return Summary(
@@ -132,9 +124,8 @@ def _lines(account: Account) -> Iterator[StepLine]:
             summary=result.report.summary, facts=facts,
         )  # fmt: skip
     if account.failed_step:
-        outcome, cause = ("stopped", "") if account.stopped else ("failed", "")
-        if account.failure and not account.stopped:
-            cause = account.failure.cause
+        outcome = "stopped" if account.stopped else "failed"
+        cause = account.failure.cause if account.failure and not account.stopped else ""
         yield StepLine(step=account.failed_step, outcome=outcome, seconds=account.failed_seconds, summary=cause)
 
 
@@ -156,7 +147,10 @@ def _samples(settings: Settings) -> tuple[tuple[str, str], ...]:
     return tuple((sample["prompt"], sample["text"]) for sample in found)
 
 
-def _weights(settings: Settings) -> str:
+def _weights(reports: Mapping[str, Report], settings: Settings) -> str:
+    """Digest of the weights; where gate has judged them, it has read those gigabytes already."""
+    if "gate" in reports and "weights_sha256" in reports["gate"].facts:
+        return str(reports["gate"].facts["weights_sha256"])
     try:
         return sha256_of(settings.artifacts / "train" / "model.safetensors")
     except OSError:

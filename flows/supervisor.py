@@ -16,12 +16,12 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-import psutil
 from filelock import FileLock, Timeout
 
 from flows import server
+from flows.address import addresses, refuse_taken_port
 from flows.guard import become_subreaper, end_descendants
-from flows.platform_state import Known, PlatformState, path_of
+from flows.platform_state import Known, PlatformError, PlatformState, path_of
 from infra.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -33,10 +33,6 @@ _LOOK_SECONDS = 0.5
 _RESTARTS, _RESTART_SECONDS = 5, 120.0
 
 
-class PlatformError(RuntimeError):
-    """The platform cannot start or go on; the message says what to do."""
-
-
 class AlreadyUpError(PlatformError):
     """Another `abcd up` serves this workspace."""
 
@@ -46,13 +42,10 @@ class Supervisor:
 
     def __init__(self, settings: Settings, *, host: str, port: int) -> None:
         self._settings = settings
-        local = server.LOOPBACK if host in ("0.0.0.0", "::", "localhost") else host
-        shown = socket.getfqdn() if host in ("0.0.0.0", "::") else local
-        ui_api = os.environ.get("PREFECT_SERVER_UI_API_URL", f"http://{shown}:{port}/api")
+        api_url, ui_url = addresses(host, port)
         self.state = PlatformState(
-            supervisor=Known.of(os.getpid()), host=host, port=port, since=time.time(),
-            api_url=f"http://{local}:{port}/api", ui_url=ui_api.removesuffix("/api"),
-        )  # fmt: skip
+            supervisor=Known.of(os.getpid()), host=host, port=port, since=time.time(), api_url=api_url, ui_url=ui_url
+        )
         self._server: subprocess.Popen[bytes] | None = None
         self._worker: subprocess.Popen[bytes] | None = None
         self._ends: list[float] = []
@@ -146,17 +139,26 @@ class Supervisor:
     def _look(self) -> None:
         """Start again what has ended by itself."""
         assert self._server is not None
-        assert self._worker is not None
         if self._server.poll() is not None:
             self._note_end("server")
             self._sweep()
             self._start_server()
             self._wait_for_server()
-        if self._worker.poll() is not None:
+        if self._worker is not None and self._worker.poll() is not None:
             self._note_end("worker")
+            self._worker = None
             self._sweep()
-            self._settle("Crashed", "the worker ended while it ran; run it again")
+        if self._worker is None and self._is_settled():
             self._start_worker()
+
+    def _is_settled(self) -> bool:
+        """Whether runs that died with the worker have their last state; not yet while the database is away."""
+        try:
+            self._settle("Crashed", "the worker ended while it ran; run it again")
+        except Exception as error:  # noqa: BLE001 - whatever the API answers, the next look asks again
+            logger.warning("the worker waits for the API: %s", error)
+            return False
+        return True
 
     def _note_end(self, part: str) -> None:
         now = time.monotonic()
@@ -178,17 +180,22 @@ class Supervisor:
             for name in platform_api.settle(api, "Cancelled" if how == "Cancelled" else "Crashed", why):
                 logger.warning("%s: %s, %s", name, how, why)
 
+    def _stop_runs(self) -> None:
+        """Cancel what runs and wait for it; then, without a worker, give the rest its last state."""
+        from flows import platform_api
+
+        with platform_api.client() as api:
+            platform_api.close_pool(api)
+            if self._worker is not None:
+                platform_api.cancel_active(api, seconds=CANCEL_SECONDS)
+                server.stop(self._worker)
+        self._settle("Cancelled", "the platform was stopped")
+
     def _stop(self) -> None:
         """Cancel what runs, end worker and server; an interruption ends them at once."""
         try:
-            if self._worker is not None and server.is_healthy(self.state.api_url):
-                from flows import platform_api
-
-                with platform_api.client() as api:
-                    platform_api.close_pool(api)
-                    platform_api.cancel_active(api, seconds=CANCEL_SECONDS)
-                server.stop(self._worker)
-                self._settle("Cancelled", "the platform was stopped")
+            if self._server is not None and server.is_healthy(self.state.api_url):
+                self._stop_runs()
         except KeyboardInterrupt:
             logger.warning("ending at once")
         except Exception:
@@ -200,24 +207,6 @@ class Supervisor:
                 if part is not None:
                     server.stop(part)
             end_descendants()
-
-
-def refuse_taken_port(host: str, port: int) -> None:
-    """Check that this process could listen there.
-
-    Raises:
-        PlatformError: it cannot; the message says who does.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise PlatformError(
-                f"cannot listen on {host}:{port}: {error.strerror or error}{_who_listens(port)}; "
-                "stop that, or choose another port: `abcd up --port N` or ABCD_PORT"
-            ) from None
 
 
 def worker_environment(settings: Settings) -> dict[str, str]:
@@ -233,17 +222,6 @@ def worker_environment(settings: Settings) -> dict[str, str]:
         # Never install anything for a run, though uv be there.
         "PREFECT_RUNNER_AUTO_INSTALL_DEPENDENCIES": "false",
     }
-
-
-def _who_listens(port: int) -> str:
-    for process in psutil.process_iter(["pid", "name"]):
-        try:
-            listening = process.net_connections("tcp")
-        except psutil.Error:
-            continue
-        if any(one.status == psutil.CONN_LISTEN and one.laddr and one.laddr.port == port for one in listening):
-            return f" by process {process.pid} ({process.info['name']})"
-    return ""
 
 
 def _raise_interrupt(_number: int, _frame: FrameType | None) -> NoReturn:

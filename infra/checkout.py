@@ -13,7 +13,8 @@ import secrets
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ _SHARED = (
     "source_root", "checkouts",
 )  # fmt: skip
 _HOUR = 3600.0
+# From its checkout to its first step a run takes seconds; on a busy machine a minute.
+_START_SECONDS = 600.0
 _NAMED = 20
 
 
@@ -47,8 +50,7 @@ def make_checkout(settings: Settings, name: str, *, commit: str = "", own: Mappi
     Raises:
         GitError: there is no such commit, or git refuses.
     """
-    settings.checkouts.mkdir(parents=True, exist_ok=True)
-    with FileLock(settings.checkouts / ".lock"):
+    with no_new_checkout(settings):
         remove_finished(settings, time.time())
         named = commit or settings.commit
         found = resolve(settings, named or "HEAD")
@@ -64,6 +66,14 @@ def make_checkout(settings: Settings, name: str, *, commit: str = "", own: Mappi
     if local.is_file():  # may hold the key of a DVC remote
         shutil.copy2(local, folder / ".dvc" / "config.local")
     return Settings(**places)
+
+
+@contextmanager
+def no_new_checkout(settings: Settings) -> Iterator[None]:
+    """Nobody else makes or removes a checkout within the block."""
+    settings.checkouts.mkdir(parents=True, exist_ok=True)
+    with FileLock(settings.checkouts / ".lock"):
+        yield
 
 
 def resolve(settings: Settings, commit: str) -> str:
@@ -121,9 +131,14 @@ def checkouts(settings: Settings) -> list[Path]:
     return sorted(file.parents[1] for file in settings.checkouts.glob(f"*/{CHECKOUT_FILE}"))
 
 
-def running(settings: Settings) -> list[Path]:
-    """Checkouts in which something is at work."""
-    return [folder for folder in checkouts(settings) if is_held(folder / ".abcd")]
+def running(settings: Settings, now: float) -> list[Path]:
+    """Checkouts in which something is at work, or is about to be."""
+    return [folder for folder in checkouts(settings) if is_held(folder / ".abcd") or _begins(folder, now)]
+
+
+def _begins(folder: Path, now: float) -> bool:
+    made_at = _read(folder / CHECKOUT_FILE).get("made_at", 0.0)
+    return not (folder / _ENDED_FILE).exists() and bool(now - made_at < _START_SECONDS)
 
 
 def finished(settings: Settings, now: float) -> list[Path]:

@@ -1,5 +1,8 @@
 """Checkpoints that no training would resume from: those of other inputs than the workspace has."""
 
+from contextlib import suppress
+
+from infra.checkout import checkouts
 from infra.settings import Settings
 from infra.storage import open_store
 from infra.unused import Unused
@@ -27,8 +30,18 @@ def unused(settings: Settings, *, stale: str) -> list[Unused]:
             stale = f"{error.filename} is missing"
     if stale:
         return [Unused(kind, "", store, left_alone=f"what the next training resumes from cannot be told: {stale}")]
+    resumed |= _of_checkouts(settings)
     files = tuple(file for file in store.files() if not _is_resumed(file.name, resumed))
-    return [Unused(kind, "of other inputs than the workspace has now", store, files)]
+    return [Unused(kind, "of other inputs than the workspace and the checkouts have now", store, files)]
+
+
+def _of_checkouts(settings: Settings) -> set[str]:
+    """What a run that failed in its checkout would be resumed from by one of the same inputs."""
+    found = set()
+    for folder in checkouts(settings):
+        with suppress(FileNotFoundError):  # it did not come as far as training
+            found |= {inputs_digest(folder / "artifacts", device=device) for device in _DEVICES}
+    return found
 
 
 def _is_resumed(name: str, resumed: set[str]) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from infra.checkout import checkouts
 from infra.outputs import FOLDER, object_name
 from infra.releases import Registry, RegistryError
 from infra.settings import Settings
@@ -31,7 +32,12 @@ def named_digests(settings: Settings, registry: Registry, logs: Iterable[Log]) -
         StepError: git refuses.
         StorageError: a record is missing, was changed or holds no `dvc.lock`.
     """
-    texts = [*_workspace_texts(settings.workspace), _git_texts(settings.workspace), *_record_texts(registry, logs)]
+    texts = [
+        *_workspace_texts(settings.workspace),
+        *_checkout_texts(settings),
+        _git_texts(settings.workspace),
+        *_record_texts(registry, logs),
+    ]
     return {digest for text in texts for digest in _DIGEST.findall(text)}
 
 
@@ -79,6 +85,12 @@ def _workspace_texts(workspace: Path) -> list[str]:
     listed = git(workspace, "ls-files", "--cached", "--others", "--exclude-standard", "-z").split("\0")
     paths = [workspace / "dvc.lock", *(workspace / name for name in listed if _is_reference(name))]
     return [path.read_text(encoding="utf-8", errors="replace") for path in paths if path.is_file()]
+
+
+def _checkout_texts(settings: Settings) -> list[str]:
+    """`dvc.lock` of each run's checkout that is still there, as its steps left it."""
+    locks = [folder / "dvc.lock" for folder in checkouts(settings)]
+    return [lock.read_text(encoding="utf-8", errors="replace") for lock in locks if lock.is_file()]
 
 
 def _git_texts(workspace: Path) -> str:

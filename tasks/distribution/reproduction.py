@@ -102,6 +102,7 @@ class Sources:
             try:
                 store.download(object_name(digest), to)
             except FileNotFoundError:
+                to.unlink(missing_ok=True)
                 continue
             with to.open("rb") as file:
                 found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

@@ -10,9 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 from flows import cli, operate, server
+from flows.address import addresses, refuse_taken_port
 from flows.launch import refusal
-from flows.platform_state import Known, PlatformState
-from flows.supervisor import PlatformError, refuse_taken_port, worker_environment
+from flows.platform_state import Known, PlatformError, PlatformState
+from flows.supervisor import worker_environment
 from infra.settings import Settings, SettingsError
 from tests.platforms import free_port
 
@@ -126,6 +127,24 @@ def test_an_unknown_parameter_is_named_with_what_was_meant():
         "unknown parameter overides; did you mean 'overrides'? Expected: overrides. Nothing was run"
     )
     assert refusal({"x": 1}, {}).endswith("Expected: none. Nothing was run")
+
+
+@pytest.mark.parametrize(
+    ("host", "api", "ui"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:4200/api", "http://127.0.0.1:4200"),
+        ("localhost", "http://127.0.0.1:4200/api", "http://127.0.0.1:4200"),
+        ("::1", "http://[::1]:4200/api", "http://[::1]:4200"),
+        ("0.0.0.0", "http://127.0.0.1:4200/api", f"http://{socket.getfqdn()}:4200"),
+    ],
+)
+def test_addresses_are_those_that_answer(settings: Settings, host: str, api: str, ui: str):
+    assert addresses(host, 4200) == (api, ui)
+
+
+def test_browsers_behind_a_proxy_are_told_its_address(settings: Settings, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PREFECT_SERVER_UI_API_URL", "https://abcd.company/api")
+    assert addresses("0.0.0.0", 4200) == ("http://127.0.0.1:4200/api", "https://abcd.company")
 
 
 def test_a_free_port_passes():

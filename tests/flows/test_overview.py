@@ -32,8 +32,8 @@ def test_a_failed_run_begins_with_the_cause(settings: Settings, ended):
         log.line("clean: expected text; add some")
     account.failed("clean", 1.0, StepError("expected text; add some"))
     lines = markdown(summary_of(account, settings)).split("\n\n")
-    assert lines[0] == "# python-stdlib failed at clean"
-    assert lines[2] == "**clean failed:** expected text; add some"
+    assert lines[0] == "**clean failed:** expected text; add some"
+    assert lines[1] == "# python-stdlib failed at clean"
     assert lines[3] == "```\nclean: expected text; add some\n```"
     assert lines[4] == f"The whole log: `{settings.runs}/amber-otter/clean.log`"
 

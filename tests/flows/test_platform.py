@@ -7,7 +7,7 @@ import sqlite3
 import urllib.error
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
@@ -101,6 +101,15 @@ def test_a_run_started_as_from_the_ui_completes(up: Platform):
     run = up.trigger("algorithm")
     assert up.wait_for(run)["type"] == "COMPLETED", up.log(run)
     assert "blueprint" in up.log(run)
+
+
+def test_a_night_that_would_start_hours_late_is_skipped(up: Platform):
+    found = up.call("/deployments/filter", {"deployments": {"name": {"any_": ["nightly"]}}})[0]
+    due = (datetime.now(UTC) - timedelta(hours=5)).isoformat()
+    body = {"state": {"type": "SCHEDULED", "state_details": {"scheduled_time": due}}}
+    state = up.wait_for(up.call(f"/deployments/{found['id']}/create_flow_run", body)["id"])
+    assert (state["type"], state["name"]) == ("COMPLETED", "Skipped")
+    assert "5.0 h late, more than the 3 h" in state["message"]
 
 
 @pytest.mark.parametrize(
@@ -206,6 +215,8 @@ def test_other_machines_are_let_in_with_an_auth_string_that_nothing_shows(worksp
         with pytest.raises(urllib.error.HTTPError, match="401"):
             platform.call("/flow_runs/filter", {})
         platform.auth = secret
+        said_without = Platform(workspace).abcd("status", code=1)
+        assert "answers 401; if it asks for an auth string, set PREFECT_SERVER_API_AUTH_STRING" in said_without
         run = platform.trigger("algorithm")
         assert platform.wait_for(run)["type"] == "COMPLETED", platform.log(run)
         lines = [command_line(pid) for pid in platform.processes()]

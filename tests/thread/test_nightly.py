@@ -37,7 +37,9 @@ def champion(clone: Clone) -> dict:
 def test_nights(tmp_path: Path, texts: list[Path], prefect_url: str):
     clone, sources = make_clone(tmp_path / "abcd"), tmp_path / "notes"
     bring(texts[:FIRST], sources)
-    clone.run("abcd", "run", "--source", str(sources), *SETS, PREFECT_API_URL=prefect_url)
+    clone.run(
+        "abcd", "run", "--source", str(sources), *SETS, "--set", "train.tokens=65536", PREFECT_API_URL=prefect_url
+    )
     clone.run("abcd", "promote", "notes@v1")
     weights = clone.root / "artifacts" / "train" / "model.safetensors"
     first = weights.stat().st_mtime_ns

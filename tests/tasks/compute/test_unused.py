@@ -11,7 +11,7 @@ from tasks.compute.unused import unused
 @pytest.fixture
 def settings(tmp_path):
     made = Settings(workspace=tmp_path)
-    for name in ("blueprint/blueprint.json", "pack/train.npy"):
+    for name in ("blueprint/blueprint.json", "discover/base.json", "pack/train.npy"):
         (made.artifacts / name).parent.mkdir(parents=True)
         (made.artifacts / name).write_text("x")
     return made
@@ -40,7 +40,7 @@ def test_only_checkpoints_of_the_present_inputs_stay(settings):
     assert len(names(settings)) == 4
 
 
-@pytest.mark.parametrize("missing", ["blueprint/blueprint.json", "pack/train.npy"])
+@pytest.mark.parametrize("missing", ["blueprint/blueprint.json", "discover/base.json", "pack/train.npy"])
 def test_where_the_inputs_are_missing_or_not_those_of_the_next_run_all_stay(settings, missing):
     checkpoint(settings, "0" * 32)
     assert names(settings, stale="not current: pack") == []
