@@ -117,7 +117,11 @@ def start(
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", host, "--port", str(port)]
     if not services:
         command.append("--no-services")
-    served = {"PREFECT_SERVER_UI_STATIC_DIRECTORY": str(_first_ui_only(settings))}
+    served = {
+        "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(_first_ui_only(settings)),
+        # Kept in memory, a server started again would not know that a run holds its deployment's place and end it.
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+    }
     return start_guarded(command, settings, log=log, environment={**os.environ, **served, **environment})
 
 
