@@ -27,6 +27,8 @@ def graph():
     for step in STEPS:
         source = "manifest.jsonl" if step == "discover" else "input.txt"
         command = COPY.format(step=step, source=source, file=FILES.get(step, "output"))
+        if step == "discover":
+            command += " && echo '{}' > artifacts/discover/base.json"
         stages[step] = {"cmd": command, "deps": [source], "outs": [f"artifacts/{step}"]}
     return {"stages": stages}
 
