@@ -81,29 +81,29 @@ def released(up: Platform) -> int:
     """How many releases there are, every byte of them read and the champion one of them."""
     assert "no problem" in up.clone.run("abcd", "verify")
     found = json.loads(up.clone.run("abcd", "releases", "--json"))
-    assert sum("champion" in release["aliases"] for release in found) == 1
+    assert sum("champion" in release["aliases"] for release in found) == (1 if found else 0)
     return len(found)
 
 
 def test_a_server_killed_in_a_run_is_started_again_and_the_run_completes(up: Platform):
-    run = begin(up, seed=1)
+    before, run = released(up), begin(up, seed=1)
     killed = up.state()["server"]["pid"]
     os.kill(killed, signal.SIGKILL)
     ended_well(up, run)
     assert up.state()["server"]["pid"] != killed
-    assert released(up) == 1
+    assert released(up) == before + 1
 
 
 def test_a_database_restarted_in_a_run_does_not_end_it(up: Platform, database: Postgres):
-    run = begin(up, seed=2)
+    before, run = released(up), begin(up, seed=2)
     database.restart()
     ended_well(up, run)
-    assert released(up) == 2
+    assert released(up) == before + 1
 
 
 def test_a_store_down_for_a_minute_in_publish_is_waited_for(up: Platform, store: Proxy):
-    run = begin(up, seed=3)
+    before, run = released(up), begin(up, seed=3)
     store.at, store.times = store.seen + 3, 1_000_000
     ended_well(up, run)
     assert store.spoiled > 0
-    assert released(up) == 3
+    assert released(up) == before + 1
