@@ -133,7 +133,7 @@ class Year:
     def _write_outputs(self, night: Night, quality: float) -> None:
         """What the steps would leave, as small as can be; the champion's bits go where the gate remembers them."""
         artifacts = self.settings.artifacts
-        uris = [json.loads(line)["uri"] for line in (artifacts / "discover" / "sources.jsonl").open()]
+        uris = [json.loads(line)["uri"] for line in (artifacts / "discover" / "sources.jsonl").read_text().splitlines()]
         held_out = [uri for uri in uris if int(md5_of(uri.encode())[:8], 16) % 10 < _HELD_OUT_OF_TEN]
         for step in STEPS:
             if step not in ("discover", "gate"):

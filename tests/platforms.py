@@ -125,6 +125,13 @@ class Platform:
             time.sleep(0.2)
         return state
 
+    def wait_for_line(self, run: str, words: str, seconds: float = 60) -> None:
+        """Wait until the log of a run has these words; its process sends its last lines after its last state."""
+        deadline = time.monotonic() + seconds
+        while words not in self.log(run):
+            assert time.monotonic() < deadline, f"no {words!r} after {seconds} s in the log:\n{self.log(run)}"
+            time.sleep(0.2)
+
     def log(self, run: str) -> str:
         """The log of a run, as the UI shows it."""
         body = {"logs": {"flow_run_id": {"any_": [run]}}, "sort": "TIMESTAMP_ASC", "limit": 200}

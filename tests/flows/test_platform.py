@@ -100,7 +100,7 @@ def test_the_server_has_planned_the_next_nights(up: Platform):
 def test_a_run_started_as_from_the_ui_completes(up: Platform):
     run = up.trigger("algorithm")
     assert up.wait_for(run)["type"] == "COMPLETED", up.log(run)
-    assert "blueprint" in up.log(run)
+    up.wait_for_line(run, "blueprint")
 
 
 def test_a_night_that_would_start_hours_late_is_skipped(up: Platform):
