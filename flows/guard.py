@@ -20,6 +20,8 @@ from types import FrameType
 
 import psutil
 
+from infra.processes import runs
+
 _PR_SET_CHILD_SUBREAPER = 36
 # What a child gets to end by itself (DVC drops its locks, Ray its sockets) before it is killed.
 GRACE_SECONDS = 3.0
@@ -82,7 +84,7 @@ def end_descendants(grace_seconds: float = GRACE_SECONDS, *, kept: Collection[in
 def _living_below(me: psutil.Process, kept: Collection[int]) -> list[psutil.Process]:
     """The descendants that run; those that have ended are buried, which PID 1 of a container may never do."""
     children = [child for child in me.children() if child.pid not in kept]
-    living = [process for child in children for process in [child, *_below(child)] if _runs(process)]
+    living = [process for child in children for process in [child, *_below(child)] if runs(process)]
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG) != (0, 0):
             pass
@@ -94,13 +96,6 @@ def _below(process: psutil.Process) -> list[psutil.Process]:
         return process.children(recursive=True)
     except psutil.NoSuchProcess:
         return []
-
-
-def _runs(process: psutil.Process) -> bool:
-    try:
-        return process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def _send(process: psutil.Process, number: int) -> None:

@@ -8,6 +8,7 @@ from typing import Self
 import psutil
 from pydantic import BaseModel, ValidationError
 
+from infra.processes import runs
 from infra.settings import Settings
 
 # A corrected clock moves the start times that Linux reports; a process id is not used again so soon.
@@ -37,7 +38,7 @@ class Known(BaseModel):
         try:
             found = psutil.Process(self.pid)
             same = abs(found.create_time() - self.started) < _SAME_START_SECONDS
-            return found if same and found.status() != psutil.STATUS_ZOMBIE else None
+            return found if same and runs(found) else None
         except psutil.NoSuchProcess:
             return None
 

@@ -6,6 +6,7 @@ from prefect.logging import get_run_logger
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows import present
+from infra import checkout
 from infra.settings import Settings
 from tasks.distribution import promotion
 from tasks.params import NAME_PATTERN
@@ -30,7 +31,11 @@ def rollback(champion: EarlierChampion) -> str:
         champion: the release that users get again.
     """
     to = None if champion.version is None else f"v{champion.version}"
-    done = promotion.rollback(Settings.load(), champion.name, to)
+    settings = Settings.load()
+    try:
+        done = promotion.rollback(settings, champion.name, to)
+    finally:
+        checkout.note_end(settings, ended_well=True)  # nothing in it to look into
     said = f"{done.ref} is the champion again, v{done.before} was it before."
     get_run_logger().info(said)
     present.attempt(create_markdown_artifact, f"# {done.ref}\n\n{said}", key="rollback")

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 from filelock import FileLock, Timeout
 
@@ -173,11 +173,11 @@ class Supervisor:
         kept = {part.pid for part in (self._server, self._worker) if part is not None and part.poll() is None}
         end_descendants(kept=kept)
 
-    def _settle(self, how: str, why: str) -> None:
+    def _settle(self, how: Literal["Cancelled", "Crashed"], why: str) -> None:
         from flows import platform_api
 
         with platform_api.client() as api:
-            for name in platform_api.settle(api, "Cancelled" if how == "Cancelled" else "Crashed", why):
+            for name in platform_api.settle(api, how, why):
                 logger.warning("%s: %s, %s", name, how, why)
 
     def _stop_runs(self) -> None:

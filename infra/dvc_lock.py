@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import psutil
-
 from infra.lock import LockedError
+from infra.processes import is_running
 from infra.settings import Settings
 
 
@@ -46,14 +45,6 @@ def _busy(locks: dict[str, dict[str, Any]]) -> str:
     writers = list(locks.get("write", {}).values())
     readers = [reader for found in locks.get("read", {}).values() for reader in found]
     for process in (*writers, *readers):
-        if _runs(process["pid"]):
+        if is_running(process["pid"]):
             return f"{process['cmd']} (process {process['pid']})"
     return ""
-
-
-def _runs(pid: int) -> bool:
-    """Whether a process runs; a killed one that nobody waits for (PID 1 of many containers does not) only has a pid."""
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False

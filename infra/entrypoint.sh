@@ -34,6 +34,12 @@ server() {
           "set PREFECT_SERVER_API_AUTH_STRING=user:password"
       ;;
   esac
+  # As `abcd up` has it (flows/server.py): places of runs survive a new start, and the second UI is not offered.
+  export PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE=prefect.server.concurrency.lease_storage.filesystem
+  export PREFECT_SERVER_UI_STATIC_DIRECTORY=${PREFECT_HOME:=$HOME/.prefect}/ui
+  export PREFECT_HOME
+  mkdir -p "$PREFECT_SERVER_UI_STATIC_DIRECTORY"
+  ln -sfn not-served "$PREFECT_SERVER_UI_STATIC_DIRECTORY/v2"
   exec prefect server start
 }
 

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 
 import psutil
 
+from infra.processes import is_running
+
 
 def command_line(pid: int) -> str:
     """What a process was started as; empty once it is gone."""
@@ -14,18 +16,10 @@ def command_line(pid: int) -> str:
         return ""
 
 
-def is_alive(pid: int) -> bool:
-    """Whether a process runs; one that has ended does not, even where nobody ever waits for it."""
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
 def alive_after(pids: Iterable[int], seconds: float) -> list[str]:
     """Command lines of those processes that still run when all have ended or so many seconds have passed."""
     deadline = time.monotonic() + seconds
     waiting = list(pids)
-    while (waiting := [pid for pid in waiting if is_alive(pid)]) and time.monotonic() < deadline:
+    while (waiting := [pid for pid in waiting if is_running(pid)]) and time.monotonic() < deadline:
         time.sleep(0.05)
     return [f"{pid} {command_line(pid)}" for pid in waiting]

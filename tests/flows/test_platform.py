@@ -14,10 +14,11 @@ import psutil
 import pytest
 from ruamel.yaml import YAML
 
+from infra.processes import is_running
 from tests.conftest import ROOT, Clone, make_clone
 from tests.platforms import Platform
 from tests.postgres import postgres_server
-from tests.processes import alive_after, command_line, is_alive
+from tests.processes import alive_after, command_line
 
 pytestmark = pytest.mark.thread
 
@@ -72,7 +73,7 @@ def test_all_deployments_are_there_with_their_addresses(said_and_up: tuple[str, 
     status = platform.status()
     assert {each["name"] for each in status["deployments"]} == {each["name"] for each in OFFERED} | {"slow"}
     assert all(each["url"] in said for each in status["deployments"])
-    assert all(process["runs"] and is_alive(process["pid"]) for process in status["processes"].values())
+    assert all(process["runs"] and is_running(process["pid"]) for process in status["processes"].values())
     assert (status["state"], status["healthy"]) == ("up", True)
 
 

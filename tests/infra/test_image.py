@@ -150,6 +150,19 @@ def head(folder: Path) -> str:
     ).stdout.strip()
 
 
+def test_a_server_keeps_places_of_runs_and_offers_one_ui(container: Container):
+    container.program("prefect", "env | grep ^PREFECT_")
+    code, said = container.run("server", PREFECT_SERVER_API_AUTH_STRING="a:b")
+    assert code == 0, said
+    told = dict(line.split("=", 1) for line in said.splitlines())
+    assert told.keys() <= prefect_variables()
+    assert told["PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE"].endswith(".filesystem")
+    ui = Path(told["PREFECT_SERVER_UI_STATIC_DIRECTORY"])
+    assert ui.is_relative_to(told["PREFECT_HOME"])
+    assert (ui / "v2").is_symlink()
+    assert not (ui / "v2").exists()
+
+
 def worker(container: Container, source: Path, **variables: str) -> tuple[int, str]:
     return container.run(
         "worker",
