@@ -1,5 +1,6 @@
 """What the nightly flow decides by: is it late, what to start from, how the night ended; and `abcd nightly`."""
 
+import logging
 import os
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from prefect import State
 
     from tasks.distribution.publish import PublishedRelease
+
+
+logger = logging.getLogger(__name__)
 
 
 class Start(StrEnum):
@@ -76,12 +80,20 @@ def describe_lateness(scheduled: datetime, *, at_most: timedelta, now: datetime 
     )
 
 
-def set_base(settings: Settings, start: Start) -> list[str]:
-    """Write what to start from into `params.yaml`, so that the graph says what the flow did; the changed lines."""
-    if start is Start.WATCH:  # trains nothing
-        return []
-    base = params.CHAMPION_BASE if start is Start.CHAMPION else None
-    return params.override(settings.workspace / params.PARAMS_FILE, [("discover.base", base)])
+def base_of(start: Start, before: str | None) -> str | None:
+    """Value of `discover.base` for a night; one that trains nothing leaves what was there before."""
+    return {Start.CHAMPION: params.CHAMPION_BASE, Start.SCRATCH: None, Start.WATCH: before}[start]
+
+
+def read_base(settings: Settings) -> str | None:
+    """What `params.yaml` says to start from."""
+    return params.load(settings.workspace / params.PARAMS_FILE).discover.base
+
+
+def set_base(settings: Settings, base: str | None) -> None:
+    """Write what to start from into `params.yaml`, so that the graph says what the flow did."""
+    for line in params.override(settings.workspace / params.PARAMS_FILE, [("discover.base", base)]):
+        logger.info("params.yaml %s", line)
 
 
 def ending(release: "PublishedRelease") -> "State[None]":

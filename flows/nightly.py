@@ -14,7 +14,7 @@ from flows.algorithm import algorithm
 from flows.big_data import big_data
 from flows.compute import compute
 from flows.distribution import distribution
-from flows.night import Start, describe_lateness, ending, set_base, tell_drift
+from flows.night import Start, base_of, describe_lateness, ending, read_base, set_base, tell_drift
 from flows.step import run_step
 from infra.lock import workspace_lock
 from infra.settings import Settings
@@ -40,11 +40,12 @@ def nightly(
         settings, logger = Settings.load(), get_run_logger()
         prepare(settings)
         with workspace_lock(settings.state, what="flow nightly"):
-            for line in set_base(settings, start):
-                logger.info("params.yaml %s", line)
+            before = read_base(settings)
+            set_base(settings, base_of(start, before))
             run_step("discover", look_again=True)
             found = news(settings)
             if found.made_before:
+                set_base(settings, before)  # a night that makes nothing leaves nothing
                 told.nothing_new = found.made_before
                 return Completed(name="Nothing new", message=f"nothing is new: {found.made_before}")
             for item in found.items:

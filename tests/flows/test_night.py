@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pendulum
 import pytest
 
-from flows.night import Start, describe_lateness, ending, set_base
+from flows.night import Start, base_of, describe_lateness, ending, read_base, set_base
 from infra.settings import Settings
 from tasks import params
 from tasks.distribution.publish import PublishedRelease
@@ -26,13 +26,18 @@ def test_a_start_after_downtime_says_how_late_it_is_and_what_to_do():
         assert "abcd nightly" in said
 
 
-@pytest.mark.parametrize(("start", "base"), [(Start.CHAMPION, "champion"), (Start.SCRATCH, None)])
+@pytest.mark.parametrize(
+    ("start", "base"), [(Start.CHAMPION, "champion"), (Start.SCRATCH, None), (Start.WATCH, "docs@v3")]
+)
 def test_what_to_start_from_is_written_into_the_params(tmp_path, start, base):
     path = tmp_path / "params.yaml"
     path.write_text("blueprint:\n  preset: nano\ndiscover:\n  sources: [docs] # here\n  base: docs@v3\n")
-    set_base(Settings(workspace=tmp_path), start)
+    before, settings = path.read_text(), Settings(workspace=tmp_path)
+    set_base(settings, base_of(start, read_base(settings)))
     assert params.load(path).discover.base == base
     assert "# here" in path.read_text()
+    set_base(settings, "docs@v3")  # as a night does that finds nothing new
+    assert path.read_text() == before
 
 
 @pytest.mark.parametrize(
