@@ -24,7 +24,7 @@ from tests.conftest import Clone
 from tests.platforms import Platform
 from tests.processes import command_line
 
-pytestmark = [pytest.mark.thread, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.thread, pytest.mark.long, pytest.mark.timeout(1200)]
 
 CHROMIUM = Path("/usr/bin/chromium")
 # A busy machine draws a page of this UI in many seconds, and runs in minutes what takes one on a quiet machine.
