@@ -14,6 +14,7 @@ from flows.algorithm import algorithm
 from flows.big_data import big_data
 from flows.compute import compute
 from flows.distribution import distribution
+from flows.keep import begin_with_last
 from flows.night import Start, base_of, describe_lateness, ending, read_base, set_base, tell_drift
 from flows.step import run_step
 from infra.lock import workspace_lock
@@ -42,6 +43,7 @@ def nightly(
         with workspace_lock(settings.state, what="flow nightly"):
             before = read_base(settings)
             set_base(settings, base_of(start, before))
+            begin_with_last(settings)
             run_step("discover", look_again=True)
             found = news(settings)
             if found.made_before:

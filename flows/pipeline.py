@@ -8,6 +8,7 @@ from flows.algorithm import algorithm
 from flows.big_data import big_data
 from flows.compute import compute
 from flows.distribution import distribution
+from flows.keep import begin_with_last
 from infra.lock import workspace_lock
 from infra.settings import Settings
 from infra.workspace import prepare
@@ -29,6 +30,7 @@ def pipeline(overrides: params.Overrides | None = None) -> PublishedRelease:
             if overrides is not None:
                 for line in params.override(settings.workspace / params.PARAMS_FILE, overrides.dotted()):
                     get_run_logger().info("params.yaml %s", line)
+            begin_with_last(settings)
             algorithm()
             big_data()
             compute()

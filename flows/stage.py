@@ -8,6 +8,7 @@ from prefect.context import FlowRunContext
 from flows import terminal
 from flows.account import account
 from flows.graph import require_current
+from flows.keep import begin_with_last
 from infra.lock import workspace_lock
 from infra.settings import Settings
 from infra.workspace import prepare
@@ -34,6 +35,7 @@ def stage(name: str) -> Iterator[Settings]:
 def _held(name: str, settings: Settings, *, alone: bool) -> Iterator[None]:
     with workspace_lock(settings.state, what=f"flow {name}"):
         if alone:
+            begin_with_last(settings)
             stages = list(dict.fromkeys(STEPS.values()))
             before = stages[: stages.index(name)]
             require_current([step for step, its_stage in STEPS.items() if its_stage in before], settings)

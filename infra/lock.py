@@ -1,4 +1,4 @@
-"""One writer a workspace: a file lock that says who holds it and is passed on to child processes."""
+"""One writer a workspace, one user of the accelerators: file locks that say who holds them, passed on to children."""
 
 import json
 import logging
@@ -33,6 +33,27 @@ def workspace_lock(state: Path, *, what: str, timeout_seconds: float = -1) -> It
     Raises:
         LockedError: held, still after `timeout_seconds`.
     """
+    with _hold(state, what, thing="the workspace is", timeout_seconds=timeout_seconds):
+        yield
+
+
+@contextmanager
+def accelerator_lock(folder: Path, *, what: str) -> Iterator[None]:
+    """Hold the accelerators of this machine; wait while another run's step does, and say which.
+
+    Two runs that train at once on one GPU would take each other's memory; on a CPU both would take twice as long. A
+    lock of the machine and not of the Prefect server: a killed run leaves it at once, and it needs no server.
+
+    Args:
+        folder: of the lock, the same for all runs of the machine.
+        what: what the holder does, shown to those who wait.
+    """
+    with _hold(folder, what, thing="the accelerators are", timeout_seconds=-1):
+        yield
+
+
+@contextmanager
+def _hold(state: Path, what: str, *, thing: str, timeout_seconds: float) -> Iterator[None]:
     state.mkdir(parents=True, exist_ok=True)
     holder = state / "lock.json"
     token = os.environ.get(HELD_VARIABLE)
@@ -44,13 +65,13 @@ def workspace_lock(state: Path, *, what: str, timeout_seconds: float = -1) -> It
         lock.acquire(timeout=0)
     except Timeout:
         if timeout_seconds == 0:
-            raise LockedError(f"the workspace is in use by {describe_holder(state)}; wait for it to end") from None
-        logger.warning("the workspace is in use by %s; waiting for it to end", describe_holder(state))
+            raise LockedError(f"{thing} in use by {describe_holder(state)}; wait for it to end") from None
+        logger.warning("%s in use by %s; waiting for it to end", thing, describe_holder(state))
         try:
             lock.acquire(timeout=timeout_seconds)
         except Timeout:
             raise LockedError(
-                f"the workspace is in use by {describe_holder(state)}, still after {timeout_seconds:.0f} s; "
+                f"{thing} in use by {describe_holder(state)}, still after {timeout_seconds:.0f} s; "
                 "wait for it to end or stop it"
             ) from None
     token = secrets.token_hex(8)

@@ -9,11 +9,12 @@ import resource
 import signal
 import sys
 import time
+from contextlib import AbstractContextManager, nullcontext
 from types import FrameType
 
 try:
     from infra.disk import full_disk
-    from infra.lock import workspace_lock
+    from infra.lock import accelerator_lock, workspace_lock
     from infra.outputs import DamagedError, require_sound_inputs
     from infra.settings import Settings, SettingsError, WorkspaceError
     from tasks import params as params_file
@@ -78,7 +79,7 @@ def run_step(step: str) -> Report:
     """
     settings = Settings.load()
     os.chdir(settings.workspace)
-    with workspace_lock(settings.state, what=f"step {step}"):
+    with workspace_lock(settings.state, what=f"step {step}"), _turn(step, settings):
         started, params = time.monotonic(), params_file.load()
         if _UNDER_DVC in os.environ:  # else `dvc.lock` need not be of what is here
             require_sound_inputs(settings, step)
@@ -103,6 +104,13 @@ def run_step(step: str) -> Report:
     write_json(settings.runs / "steps" / f"{step}.json", measured)
     logger.info("%s: done in %.1f s", step, measured["wall_seconds"])
     return report
+
+
+def _turn(step: str, settings: Settings) -> AbstractContextManager[None]:
+    """Its turn on the accelerators, for steps that use them; on a cluster Ray gives out turns."""
+    if STEPS[step] != "compute" or settings.ray_address:
+        return nullcontext()
+    return accelerator_lock(settings.checkouts / ".accelerators", what=f"{step} in {settings.workspace}")
 
 
 def _die_with_parent() -> None:

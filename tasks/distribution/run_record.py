@@ -4,17 +4,21 @@ The ref is a commit on top of the run's own, with its params.yaml, dvc.lock and 
 and an index of its own, so that no branch, no index and no file of the workspace is touched.
 """
 
+import io
 import json
 import re
 import tempfile
+from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from ruamel.yaml import YAML
 
 from infra.outputs import outputs_of
 from infra.settings import Settings
+from tasks.__main__ import STEPS
 from tasks.distribution.code_state import CodeState, code_state, git
 from tasks.distribution.record import manifest_of, versions
 from tasks.report import StepError, read_json, write_json
@@ -52,14 +56,26 @@ class RunRecord(BaseModel):
 
 
 def keep_run(
-    settings: Settings, folder: Path, *, flow: str, state: State, said: str, release: str | None, started: datetime
-) -> RunRecord:
+    settings: Settings, folder: Path, *, flow: str, state: State, said: str, release: str | None, started: datetime,
+    ended_steps: Collection[str],
+) -> RunRecord:  # fmt: skip
     """Write the record of the run that ends now into its folder, and its ref.
+
+    Args:
+        settings: of the workspace that it worked in.
+        folder: its own, for the record.
+        flow: name of the flow.
+        state: how it ended.
+        said: why.
+        release: NAME@vN, if there is one.
+        started: when.
+        ended_steps: those that it brought up to date; what the workspace has of later ones is another run's.
 
     Raises:
         StepError: git refuses.
     """
-    lock, discover = _text(settings.workspace / "dvc.lock"), settings.artifacts / "discover"
+    lock = _up_to(ended_steps, _text(settings.workspace / "dvc.lock"))
+    discover = settings.artifacts / "discover"
     verdict = settings.artifacts / "gate" / "verdict.json"
     record = RunRecord(
         run=folder.name,
@@ -81,6 +97,21 @@ def keep_run(
     if record.code.commit:
         _write_ref(settings.workspace, record)
     return record
+
+
+def _up_to(ended_steps: Collection[str], lock: str) -> str:
+    """A `dvc.lock` without the steps after the last one that ended; empty: none did."""
+    if not lock or not ended_steps:
+        return ""
+    order = list(STEPS)
+    kept = set(order[: max(map(order.index, ended_steps)) + 1])
+    tree = YAML(typ="safe").load(lock)
+    if tree["stages"].keys() <= kept:
+        return lock
+    tree["stages"] = {step: entry for step, entry in tree["stages"].items() if step in kept}
+    text = io.StringIO()
+    YAML().dump(tree, text)
+    return text.getvalue()
 
 
 def ref_of(run: str) -> str:

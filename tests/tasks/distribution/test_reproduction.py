@@ -17,6 +17,7 @@ from infra.outputs import object_name, outputs_of
 from infra.settings import Settings
 from infra.workspace import prepare
 from tasks.distribution.adopt import adopt
+from tasks.distribution.begin import begin
 from tasks.distribution.dvc_remote import push_data
 from tasks.distribution.run_record import RunRecord, find_run, keep_run, list_runs, ref_of
 from tasks.distribution.weights_difference import describe_difference
@@ -76,7 +77,12 @@ def main(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     return settings
 
 
-def make_run(main: Settings, run: str, *, train: int, state: str = "ended", patch: str = "") -> RunRecord:
+ALL = ("discover", "ingest", "train")
+
+
+def make_run(
+    main: Settings, run: str, *, train: int, state: str = "ended", patch: str = "", ended: tuple[str, ...] = ALL
+) -> RunRecord:
     """A run in its own checkout, as a flow makes it."""
     own = make_checkout(main, run)
     prepare(own)
@@ -85,7 +91,7 @@ def make_run(main: Settings, run: str, *, train: int, state: str = "ended", patc
         (own.workspace / "code.txt").write_text(patch)
     dvc(own, "repro")
     said = {"flow": "pipeline", "said": "because", "release": None, "started": datetime.now(UTC)}
-    return keep_run(own, own.records / run, state=state, **said)
+    return keep_run(own, own.records / run, state=state, ended_steps=ended, **said)
 
 
 def test_a_run_leaves_a_record_and_a_ref_and_nothing_else(main: Settings):
@@ -101,6 +107,46 @@ def test_a_run_leaves_a_record_and_a_ref_and_nothing_else(main: Settings):
     assert find_run(main, "one") == record  # from the ref
     with pytest.raises(StepError, match=r"no run 'two'.*there are: one"):
         find_run(main, "two")
+
+
+def test_a_run_that_ended_early_is_no_record_of_what_the_workspace_had_of_later_steps(main: Settings):
+    record = make_run(main, "one", train=2, state="failed", ended=("discover", "ingest"))
+    assert set(record.outputs) == {"discover", "ingest"}
+    assert make_run(main, "none", train=2, state="failed", ended=()).dvc_lock == ""
+
+
+def test_a_checkout_begins_with_the_outputs_of_the_run_of_the_same_params(main: Settings):
+    for name, train in (("one", 2), ("two", 3)):
+        make_run(main, name, train=train)
+    make_run(main, "none", train=2, state="failed", ended=())
+    for train, nearest in ((2, "one"), (3, "two")):
+        own = make_checkout(main, f"again-{train}")
+        prepare(own)
+        (own.workspace / "params.yaml").write_text(f"discover: 1\ntrain: {train}\n")
+        assert begin(own) == nearest
+        assert "up to date" in dvc(own, "status")
+        assert begin(own) == ""  # it has a dvc.lock now
+
+
+def test_what_is_gone_from_the_cache_is_made_again(main: Settings):
+    digest = make_run(main, "one", train=2).outputs["ingest"]
+    for file in main.dvc_cache.glob("files/md5/*/*"):
+        file.unlink()
+    own = make_checkout(main, "again")
+    prepare(own)
+    (own.workspace / "params.yaml").write_text("discover: 1\ntrain: 2\n")
+    assert begin(own) == "one"
+    dvc(own, "repro")
+    assert keep_run(
+        own, own.records / "again", flow="pipeline", state="ended", said="", release=None, started=datetime.now(UTC),
+        ended_steps=ALL,
+    ).outputs["ingest"] == digest  # fmt: skip
+
+
+def test_the_first_run_begins_with_nothing(main: Settings):
+    own = make_checkout(main, "first")
+    assert begin(own) == ""
+    assert not (own.workspace / "dvc.lock").exists()
 
 
 def test_runs_side_by_side_do_not_see_each_other_and_either_can_be_adopted(main: Settings):
