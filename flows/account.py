@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from prefect.context import FlowRunContext
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from pydantic import BaseModel
 
 from flows.failure import Failure, failure_of
@@ -135,7 +136,10 @@ def account(flow: str) -> Iterator[Account]:
     _active.append(now)
     attempt(keep.say_where, settings)
     try:
-        yield now
+        # Subflows live no longer than their run, whose heartbeat is enough: each ends by waiting for its own (3.8.8
+        # sleeps whole seconds there).
+        with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+            yield now
     except BaseException as error:
         now.ended_by(error)
         raise
