@@ -47,10 +47,13 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
     )
     progress = settings.runs / "progress" / "pack.json"
     splits: dict[str, list[Packed]] = {TRAIN: [], HELD_OUT: []}
-    with Progress("pack", total=len(documents.BUCKETS), unit="buckets", file=progress) as shown:
-        for bucket in shown.over(documents.BUCKETS):
-            for document in encode(documents.read_bucket(source, bucket), tokenizer):
+    shards = documents.read_index(source)
+    with Progress("pack", total=len(shards), unit="shards", file=progress) as shown:
+        for shard in shown.over(shards):
+            for document in encode(documents.read_shard(source, shard.name), tokenizer):
                 splits[HELD_OUT if document.id in kept_back else TRAIN].append(document)
+    for packed in splits.values():
+        packed.sort(key=lambda document: document.id)
     kind = np.uint16 if tokenizer.get_vocab_size() <= np.iinfo(np.uint16).max else np.uint32
     for split, packed in splits.items():
         np.save(out / f"{split}.npy", np.concatenate([document.tokens for document in packed]).astype(kind))
