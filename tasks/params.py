@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
 from ruamel.yaml import YAML
@@ -163,12 +163,17 @@ class Clean(_optional(Thresholds, "ThresholdsGiven")):  # type: ignore[misc]  # 
         )
 
 
+PersonalKind = Literal[
+    "private_key", "url_credentials", "api_key", "email", "iban", "ip_address", "mac_address", "card_number", "us_ssn",
+    "us_itin", "de_tax_id", "de_pension_id", "imei", "phone",
+]  # fmt: skip
+
+
 class Privacy(Section):
     """What is replaced by a typed placeholder."""
 
-    kinds: tuple[Literal["email", "ip_address", "url_credentials", "private_key", "api_key"], ...] = Field(
-        default=("email", "ip_address", "url_credentials", "private_key", "api_key"),
-        description="kinds of personal data and secrets to replace",
+    kinds: tuple[PersonalKind, ...] = Field(
+        default=get_args(PersonalKind), description="kinds of personal data and secrets to replace"
     )
 
 
