@@ -39,7 +39,7 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
         StepError: every document was dropped.
     """
     source = settings.artifacts / "ingest"
-    chosen = choices(source, params.clean)
+    chosen = choices(source, params)
     counts: Counter[str] = Counter()
 
     def judge_and_count(document: Document) -> Keep | Drop:

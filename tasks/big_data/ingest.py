@@ -20,7 +20,7 @@ from tasks.big_data.memory import Memory
 from tasks.big_data.places import S3, SIDE_BY_SIDE, Places
 from tasks.big_data.readers import NoTextColumnError, Row, read_rows
 from tasks.big_data.sources import Digests, group_of, kind_of
-from tasks.params import STDLIB_URI, Ingest, Params
+from tasks.params import STDLIB_URI, Params
 from tasks.progress import Progress
 from tasks.report import Report, StepError
 
@@ -37,14 +37,14 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
         StepError: a source is gone or changed, none of its rows has the text column, or nothing could be read.
     """
     files = read_manifest(settings.artifacts / "discover")
-    digests, table, places = Digests(settings), Table(params.ingest), Places(settings)
-    memory = Memory(settings.cache / "ingest", memory_keys(files, params.ingest))
+    digests, table, places = Digests(settings), Table(params), Places(settings)
+    memory = Memory(settings.cache / "ingest", memory_keys(files, params))
     progress = settings.runs / "progress" / "ingest.json"
     with (
         Progress("ingest", total=len(files), unit="sources", file=progress) as shown,
         ThreadPoolExecutor(_readers(files)) as pool,
     ):
-        read = pool.map(lambda file: _rows_of(file, params.ingest, places, digests, memory), files)
+        read = pool.map(lambda file: _rows_of(file, params, places, digests, memory), files)
         for file, rows in zip(shown.over(files), read, strict=True):
             table.add(file, rows)
     digests.save()
@@ -64,9 +64,10 @@ def _readers(files: Iterable[SourceFile]) -> int:
     return SIDE_BY_SIDE if any(file.source.startswith(S3) for file in files) else 1
 
 
-def _rows_of(file: SourceFile, ingest: Ingest, places: Places, digests: Digests, memory: Memory) -> list[Row]:
+def _rows_of(file: SourceFile, params: Params, places: Places, digests: Digests, memory: Memory) -> list[Row]:
     """Rows of one source, from memory where its bytes were read before."""
-    key, place = _key(file, ingest), places.of(file.uri, file.source)
+    text = params.source(file.source).text
+    key, place = _key(file, params), places.of(file.uri, file.source)
     known = memory.rows(key)
     try:
         if known is not None:
@@ -76,31 +77,31 @@ def _rows_of(file: SourceFile, ingest: Ingest, places: Places, digests: Digests,
     except OSError as error:
         raise StepError(f"{file.uri}: changed since discover: {place}: {error.strerror}; {_CHANGED}") from None
     _check(file, digest, len(data))
-    suffix, compression = _kind(file)
+    suffix, compression = _kind(file, params)
     try:
-        rows = read_rows(data, suffix=suffix, compression=compression, text_column=ingest.text_column)
+        rows = read_rows(data, suffix=suffix, compression=compression, text_column=text)
     except NoTextColumnError as error:
         raise StepError(
-            f"{file.uri}: expected a column {ingest.text_column!r} with the text, found "
+            f"{file.uri}: expected a column {text!r} with the text, found "
             f"{'one that holds no text' if error.exists else 'none'} in any row; "
             f"columns that hold text: {', '.join(error.columns) or 'none'}; "
-            "set ingest.text_column in params.yaml, or --text-column"
+            "set text of this source or ingest.text_column in params.yaml, or --text-column"
         ) from None
     memory.keep(key, rows)
     return rows
 
 
-def memory_keys(files: Iterable[SourceFile], ingest: Ingest) -> set[str]:
+def memory_keys(files: Iterable[SourceFile], params: Params) -> set[str]:
     """Names under which the rows of these sources are remembered."""
-    return {_key(file, ingest) for file in files}
+    return {_key(file, params) for file in files}
 
 
-def _key(file: SourceFile, ingest: Ingest) -> str:
-    return Memory.key(file.sha256, *_kind(file), ingest.text_column)
+def _key(file: SourceFile, params: Params) -> str:
+    return Memory.key(file.sha256, *_kind(file, params), params.source(file.source).text)
 
 
-def _kind(file: SourceFile) -> tuple[str, str]:
-    return kind_of(file.uri) or ("", "")
+def _kind(file: SourceFile, params: Params) -> tuple[str, str]:
+    return kind_of(file.uri, params.source(file.source).format) or ("", "")
 
 
 def _check(file: SourceFile, digest: str, size: int) -> None:
@@ -114,8 +115,8 @@ def _check(file: SourceFile, digest: str, size: int) -> None:
 class Table:
     """Rows of all sources as documents."""
 
-    def __init__(self, ingest: Ingest) -> None:
-        self._licence = ingest.licence
+    def __init__(self, params: Params) -> None:
+        self._params = params
         self._accepted: list[documents.Document] = []
         self._rejected: list[tuple[Any, ...]] = []
         self._sources: dict[str, Counter[str]] = {}
@@ -125,7 +126,8 @@ class Table:
     def add(self, file: SourceFile, rows: Iterable[Row]) -> None:
         """Add one source's rows."""
         counts = self._sources.setdefault(file.source, Counter(documents=0, rejected=0, characters=0))
-        licence = self._licence if self._licence != "unknown" else _LICENCES.get(file.source, self._licence)
+        said = self._params.source(file.source).licence
+        licence = said if said != "unknown" else _LICENCES.get(file.source, said)
         group = group_of(file.uri, file.source)
         for row in rows:
             uri = file.uri if row.row is None else f"{file.uri}#{row.row}"

@@ -23,7 +23,7 @@ def unused(params: Params, settings: Settings) -> list[Unused]:
     if others := Unused.of_others(settings, store, kind=kind, setting="ABCD_CACHE"):
         return [others]
     try:
-        keys = memory_keys(read_manifest(settings.artifacts / "discover"), params.ingest)
+        keys = memory_keys(read_manifest(settings.artifacts / "discover"), params)
     except StepError as error:
         return [Unused(kind, "", store, left_alone=f"which sources are there cannot be told: {error}")]
     files = tuple(

@@ -38,7 +38,7 @@ def test_files_and_rows_become_documents_with_id_group_and_licence(workspace):
 
 
 def test_the_licence_of_the_standard_library_is_known_unless_said(workspace):
-    table = ingest.Table(workspace.params.ingest)
+    table = ingest.Table(workspace.params)
     file = ingest.SourceFile(uri="python:stdlib/os.py", source="python:stdlib", size=1, sha256="0" * 64)
     table.add(file, [ingest.Row(None, "x", "utf-8", None)])
     assert table.accepted()["licence"].to_list() == ["PSF-2.0"]
@@ -167,3 +167,15 @@ def test_a_flipped_bit_in_the_memory_changes_no_document(workspace):
     memory.write_bytes(memory.read_bytes()[:65] + file.getvalue())
     workspace.run("ingest")
     assert workspace.bytes_of("ingest") == before
+
+
+def test_each_source_has_its_own_column_and_licence(workspace):
+    workspace.file("a.jsonl", '{"raw": "one", "text": "wrong"}\n')
+    workspace.file("b.jsonl", '{"text": "two"}\n')
+    workspace.set(
+        discover={"sources": [{"uri": "a.jsonl", "text": "raw", "licence": "MIT"}, "b.jsonl"]},
+        ingest={"licence": "CC0-1.0"},
+    )
+    workspace.run("discover", "ingest")
+    rows = documents.read(workspace.out("ingest"), ["uri", "text", "licence"]).sort("uri").rows()
+    assert rows == [("a.jsonl#1", "one", "MIT"), ("b.jsonl#1", "two", "CC0-1.0")]

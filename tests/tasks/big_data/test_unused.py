@@ -18,7 +18,7 @@ def source(name):
 
 def remember(settings, names):
     memory = Memory(settings.cache / "ingest", set())
-    for key in memory_keys([source(name) for name in names], PARAMS.ingest):
+    for key in memory_keys([source(name) for name in names], PARAMS):
         memory.keep(key, [Row(None, "text", "utf-8", None)])
     before = set((settings.cache / "ingest").glob("*.rows"))
     memory.save()
