@@ -45,10 +45,13 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
     )
     progress = settings.runs / "progress" / "pack.json"
     splits: dict[str, list[Packed]] = {TRAIN: [], HELD_OUT: []}
-    with Progress("pack", total=len(documents.BUCKETS), unit="buckets", file=progress) as shown:
-        for bucket in shown.over(documents.BUCKETS):
-            for document in encode(documents.read_bucket(source, bucket), encoder):
+    shards = documents.read_index(source)
+    with Progress("pack", total=len(shards), unit="shards", file=progress) as shown:
+        for shard in shown.over(shards):
+            for document in encode(documents.read_shard(source, shard.name), encoder):
                 splits[HELD_OUT if document.id in kept_back else TRAIN].append(document)
+    for packed in splits.values():
+        packed.sort(key=lambda document: document.id)
     kind = np.uint16 if encoder.vocab_size <= np.iinfo(np.uint16).max else np.uint32
     for split, packed in splits.items():
         np.save(out / f"{split}.npy", np.concatenate([document.tokens for document in packed]).astype(kind))
@@ -68,7 +71,8 @@ def encode(frame: pl.DataFrame, encoder: Encoder) -> Iterator[Packed]:
 
 def _sample(source: Path) -> Iterator[str]:
     """A few documents of the run, which both tokenizer libraries must agree on."""
-    yield from documents.read_bucket(source, documents.BUCKETS[0], ["text"])["text"].head(64)
+    for shard in documents.read_index(source)[:1]:
+        yield from documents.read_shard(source, shard.name, ["text"])["text"].head(64)
 
 
 def _index(split: str, packed: list[Packed]) -> pl.DataFrame:
