@@ -62,8 +62,8 @@ def kind_of_text(lengths: Mapping[str, int]) -> tuple[TextKind, str]:
 def _measured(folder: Path) -> dict[str, dict[str, int]]:
     """Source -> uri -> length without white space around it; a source of blank documents has no lengths."""
     found: dict[str, dict[str, int]] = {}
-    for bucket in documents.BUCKETS:
-        for source, uri, text in documents.read_bucket(folder, bucket, ["source", "uri", "text"]).iter_rows():
+    for shard in documents.read_index(folder):
+        for source, uri, text in documents.read_shard(folder, shard.name, ["source", "uri", "text"]).iter_rows():
             lengths = found.setdefault(source, {})
             if length := len(text.strip()):
                 lengths[uri] = length
