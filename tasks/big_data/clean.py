@@ -41,7 +41,7 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
         StepError: every document was dropped.
     """
     source = settings.artifacts / "ingest"
-    chosen = choices(source, params.clean)
+    chosen = choices(source, params)
     tally = sift("clean", source, out, work, chosen, settings)
     rules = {reason: meaning(reason, chosen.values()) for reason in sorted(tally.reasons)}
     presets = {source: f"{choice.kind}: {choice.why}" for source, choice in chosen.items()}

@@ -23,9 +23,10 @@ from tasks.big_data.memory import Memory, key_of
 from tasks.big_data.places import Places
 from tasks.big_data.readers import NoTextColumnError, Row, read_rows
 from tasks.big_data.sources import Digests, group_of, kind_of
-from tasks.params import STDLIB_URI, Ingest, Params
+from tasks.params import STDLIB_URI, Params
 from tasks.progress import Progress
 from tasks.report import Report, StepError
+from tasks.source import Source
 
 _CHANGED = "look again with `abcd discover`, or restore what was read then with `dvc pull`"
 # SPDX identifiers of sources that we know; what params.yaml says comes first.
@@ -40,7 +41,7 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
         StepError: a source is gone or changed, none of its rows has the text column, or nothing could be read.
     """
     files = read_manifest(settings.artifacts / "discover")
-    step = _Step(params.ingest, settings, out)
+    step = _Step(params, settings, out)
     made, tally = list[Shard](), Tally()
     progress = settings.runs / "progress" / "ingest.json"
     with engine(settings) as where, Progress("ingest", total=len(files), unit="sources", file=progress) as shown:
@@ -74,9 +75,9 @@ class Read:
 class _Step:
     """Reads groups, remembered ones from memory."""
 
-    def __init__(self, ingest: Ingest, settings: Settings, out: Path) -> None:
+    def __init__(self, params: Params, settings: Settings, out: Path) -> None:
         self.digests = Digests(settings)
-        self._ingest, self._out = ingest, out
+        self._params, self._out = params, out
         self._places = Places(settings)
         self._memory = Memory(settings.cache / "shards" / "ingest")
         self._order: deque[tuple[Group, tuple[list[Shard], Tally] | None]] = deque()
@@ -109,12 +110,13 @@ class _Step:
             yield group, *known
 
     def _key(self, group: Group) -> str:
-        return key_of("ingest", self._ingest, *((file.uri, file.source, file.sha256) for file in group))
+        said = {file.source: self._params.source(file.source) for file in group}
+        return key_of("ingest", said, *((file.uri, file.source, file.sha256) for file in group))
 
     def _read_group(self, group: Group) -> Read:
         table = Table(name_of(group))
         for file in group:
-            table.start(file, licence_of(file, self._ingest))
+            table.start(file, self._params.source(file.source))
             for row in self._rows(file):
                 table.add(row)
         return table.end()
@@ -126,15 +128,16 @@ class _Step:
         except OSError as error:
             raise StepError(f"{file.uri}: changed since discover: {place}: {error.strerror}; {_CHANGED}") from None
         _require_same(file, digest, len(data))
-        suffix, compression = kind_of(file.uri) or ("", "")
+        source = self._params.source(file.source)
+        suffix, compression = kind_of(file.uri, source.format) or ("", "")
         try:
-            return read_rows(data, suffix=suffix, compression=compression, text_column=self._ingest.text_column)
+            return read_rows(data, suffix=suffix, compression=compression, text_column=source.text)
         except NoTextColumnError as error:
             raise StepError(
-                f"{file.uri}: expected a column {self._ingest.text_column!r} with the text, found "
+                f"{file.uri}: expected a column {source.text!r} with the text, found "
                 f"{'one that holds no text' if error.exists else 'none'} in any row; "
                 f"columns that hold text: {', '.join(error.columns) or 'none'}; "
-                "set ingest.text_column in params.yaml, or --text-column"
+                "set text of this source or ingest.text_column in params.yaml, or --text-column"
             ) from None
 
     def _check(self, file: SourceFile) -> None:
@@ -155,9 +158,9 @@ def _require_same(file: SourceFile, digest: str, size: int) -> None:
         )
 
 
-def licence_of(file: SourceFile, ingest: Ingest) -> str:
+def licence_of(source: Source) -> str:
     """SPDX identifier: what params say, else what is known of the source."""
-    return ingest.licence if ingest.licence != "unknown" else _LICENCES.get(file.source, ingest.licence)
+    return source.licence if source.licence != "unknown" else _LICENCES.get(source.uri, source.licence)
 
 
 @dataclass
@@ -173,9 +176,10 @@ class Table:
     _files: dict[str, bytes] = field(default_factory=dict)
     _tally: Tally = field(default_factory=Tally)
 
-    def start(self, file: SourceFile, licence: str) -> None:
+    def start(self, file: SourceFile, source: Source) -> None:
         """Rows that come now are this file's."""
-        self._file, self._licence, self._group = file, licence, group_of(file.uri, file.source)
+        self._file, self._group = file, group_of(file.uri, file.source)
+        self._licence, self._language = licence_of(source), source.language
 
     def add(self, row: Row) -> None:
         """Add a row; a full shard is closed."""
@@ -184,7 +188,7 @@ class Table:
         counts = self._counts("sources_read", file.source)
         document = documents.Document(
             documents.document_id(uri), uri, file.source, uri if self._group == file.uri else self._group,
-            self._licence, "", "", row.text, documents.digest_of(row.text),
+            self._licence, self._language, "", row.text, documents.digest_of(row.text),
         )  # fmt: skip
         if row.reason is not None:
             self._rejected.append((*document, [row.reason]))

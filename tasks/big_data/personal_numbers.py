@@ -64,7 +64,10 @@ _PHONE_NOUN = (
     r"|handy(?:nummer)?|hotline|rufnummer|ruf-?nr|durchwahl|festnetz\w*|whatsapp|sms|desk|office|zentrale|pager"
     r"|erreich\w+|anruf\w*|rückruf\w*|my registered)"
 )
-_PHONE_VERB = r"(?:(?:call|ring|text|dial|phone|reach|answer)(?:ed|ing|able)?(?: ?(?:me|us|him|her|them|back))?|messages?|anrufen|anzurufen)"
+_PHONE_VERB = (
+    r"(?:(?:call|ring|text|dial|phone|reach|answer)(?:ed|ing|able)?(?: ?(?:me|us|him|her|them|back))?"
+    r"|messages?|anrufen|anzurufen)"
+)  # fmt: skip
 _SAID_BEFORE = re.compile(
     rf"(?<![^\W_])(?:{_PHONE_NOUN}(?![^\W_])"
     r"(?P<filler>[^0-9\n]{0,20}\n?[^\S\n]{0,8})"

@@ -35,10 +35,9 @@ def test_files_and_rows_become_documents_with_id_group_and_licence(workspace):
 
 
 def test_the_licence_of_the_standard_library_is_known_unless_said(workspace):
-    file = ingest.SourceFile(uri="python:stdlib/os.py", source="python:stdlib", size=1, sha256="0" * 64)
-    assert ingest.licence_of(file, workspace.params.ingest) == "PSF-2.0"
+    assert ingest.licence_of(workspace.params.source("python:stdlib")) == "PSF-2.0"
     workspace.set(ingest={"licence": "MIT"})
-    assert ingest.licence_of(file, workspace.params.ingest) == "MIT"
+    assert ingest.licence_of(workspace.params.source("python:stdlib")) == "MIT"
 
 
 def test_unreadable_sources_are_listed_and_the_run_goes_on(workspace):
@@ -171,3 +170,15 @@ def test_a_large_file_is_several_shards(workspace, monkeypatch):
     assert len(shards) > 4
     assert sum(shard.rows for shard in shards) == report.rows_out == 100
     assert documents.read(workspace.out("ingest"))["uri"].to_list() == [f"docs/a.jsonl#{n + 1}" for n in range(100)]
+
+
+def test_each_source_has_its_own_column_licence_and_language(workspace):
+    workspace.file("a.jsonl", '{"raw": "one", "text": "wrong"}\n')
+    workspace.file("b.jsonl", '{"text": "two"}\n')
+    workspace.set(
+        discover={"sources": [{"uri": "a.jsonl", "text": "raw", "licence": "MIT", "language": "de"}, "b.jsonl"]},
+        ingest={"licence": "CC0-1.0"},
+    )
+    workspace.run("discover", "ingest")
+    rows = documents.read(workspace.out("ingest"), ["uri", "text", "licence", "language"]).sort("uri").rows()
+    assert rows == [("a.jsonl#1", "one", "MIT", "de"), ("b.jsonl#1", "two", "CC0-1.0", "")]

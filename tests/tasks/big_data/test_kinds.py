@@ -50,13 +50,13 @@ def test_each_source_is_judged_by_its_own_documents(workspace):
     log = {("log.jsonl", f"log.jsonl#{n}"): f"{NOTE} {n}" for n in range(9)}
     books = {("books", f"books/{n}.txt"): PROSE for n in range(3)}
     put(workspace, {**log, **books, ("code", "code/a.py"): "import os\n" * 10, ("books", "books/empty.txt"): " \n"})
-    together = choices(workspace.out("ingest"), Clean())
+    together = choices(workspace.out("ingest"), workspace.params)
     assert {source: choice.kind for source, choice in together.items()} == {
         "books": "prose", "code": "code", "log.jsonl": "notes",
     }  # fmt: skip
     assert together["books"].why == f"median length {len(PROSE.strip()):,} characters, at least 300"
     put(workspace, books)
-    assert choices(workspace.out("ingest"), Clean())["books"] == together["books"]
+    assert choices(workspace.out("ingest"), workspace.params)["books"] == together["books"]
 
 
 def test_the_report_says_which_rules_each_source_got_and_where_they_differ(workspace):
@@ -118,3 +118,12 @@ def test_real_work_orders_are_kept(workspace, shared_data):
     workspace.run("clean")
     dropped = documents.read_rejected(workspace.out("clean"))["text"]
     assert sorted(dropped) == ["20194", "25673", "CC0233", "EZ7111", "IT4005", "WK1566", "cyl oga", "modula"]
+
+
+def test_a_kind_that_a_source_names_comes_before_the_preset_of_all(workspace):
+    put(workspace, {("log.jsonl", "log.jsonl#1"): NOTE, ("books", "books/a.txt"): PROSE})
+    workspace.set(discover={"sources": ["books", {"uri": "log.jsonl", "kind": "prose"}]}, clean={"preset": "notes"})
+    chosen = choices(workspace.out("ingest"), workspace.params)
+    assert {source: (choice.kind, choice.why) for source, choice in chosen.items()} == {
+        "books": ("notes", "as clean.preset says"), "log.jsonl": ("prose", "as the source says"),
+    }  # fmt: skip
