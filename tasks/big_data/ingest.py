@@ -4,6 +4,7 @@ What a file yields is remembered by the digest of its bytes, so that unchanged f
 memory (`settings.cache / "ingest"`) never changes an output.
 """
 
+import io
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from tasks.big_data import documents
 from tasks.big_data.manifest import read_manifest
 from tasks.big_data.memory import Memory
 from tasks.big_data.places import S3, SIDE_BY_SIDE, Places
-from tasks.big_data.readers import NoTextColumnError, Row, read_rows
+from tasks.big_data.readers import NoTextColumnError, ReadOptions, Row, read_rows
 from tasks.big_data.sources import Digests, group_of, kind_of
 from tasks.params import STDLIB_URI, Ingest, Params
 from tasks.progress import Progress
@@ -76,9 +77,9 @@ def _rows_of(file: SourceFile, ingest: Ingest, places: Places, digests: Digests,
     except OSError as error:
         raise StepError(f"{file.uri}: changed since discover: {place}: {error.strerror}; {_CHANGED}") from None
     _check(file, digest, len(data))
-    suffix, compression = _kind(file)
+    options = ReadOptions(text_columns=(ingest.text_column,))
     try:
-        rows = read_rows(data, suffix=suffix, compression=compression, text_column=ingest.text_column)
+        rows = list(read_rows(io.BytesIO(data), name=file.uri, options=options))
     except NoTextColumnError as error:
         raise StepError(
             f"{file.uri}: expected a column {ingest.text_column!r} with the text, found "
@@ -128,7 +129,8 @@ class Table:
         licence = self._licence if self._licence != "unknown" else _LICENCES.get(file.source, self._licence)
         group = group_of(file.uri, file.source)
         for row in rows:
-            uri = file.uri if row.row is None else f"{file.uri}#{row.row}"
+            uri = f"{file.uri}!{row.inner}" if row.inner else file.uri
+            uri = uri if row.row is None else f"{uri}#{row.row}"
             document = documents.Document(
                 documents.document_id(uri), uri, file.source, uri if group == file.uri else group, licence,
                 row.text, documents.digest_of(row.text),
