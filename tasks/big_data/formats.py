@@ -56,7 +56,7 @@ CODE_LANGUAGES: Mapping[str, tuple[str, ...]] = {
     "zig": (".zig",),
 }
 CODE_SUFFIXES = tuple(sorted(suffix for suffixes in CODE_LANGUAGES.values() for suffix in suffixes))
-# Suffix and format. A format is the name that a source may give in place of what its files' names say.
+# Suffix and format.
 FORMATS: Mapping[str, str] = {
     ".txt": "text", ".text": "text", ".log": "text",
     ".md": "markdown", ".markdown": "markdown",
@@ -88,18 +88,20 @@ class Named(NamedTuple):
     compression: str
 
 
-def named(name: str) -> Named | None:
-    """What a file's name says of its content; None if we do not read such files."""
+def named(name: str, ending: str = "") -> Named | None:
+    """What a file's name says of its content; None if we do not read such files.
+
+    Args:
+        name: of a file, or its uri.
+        ending: what the content has instead of its own ending, with or without a dot; an archive stays one, as it
+            speaks of the files within.
+    """
     path = PurePosixPath(name.lower())
     suffix, compression = path.suffix, ""
     if suffix in _SHORT_FORMS:
         suffix, compression = _SHORT_FORMS[suffix]
     elif suffix in COMPRESSION_SUFFIXES:
         suffix, compression = PurePosixPath(path.stem).suffix, suffix
+    if ending and FORMATS.get(suffix) not in ARCHIVE_FORMATS:
+        suffix = f".{ending.lower().removeprefix('.')}"
     return Named(suffix, FORMATS[suffix], compression) if suffix in FORMATS else None
-
-
-def compression_of(name: str) -> str:
-    """Suffix of the compression that a name tells of, whatever is in it; "" for none."""
-    suffix = PurePosixPath(name.lower()).suffix
-    return _SHORT_FORMS[suffix][1] if suffix in _SHORT_FORMS else suffix if suffix in COMPRESSION_SUFFIXES else ""

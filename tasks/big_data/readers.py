@@ -4,12 +4,7 @@ Nothing here knows where a file is; a row's result depends on the bytes, the nam
 Files are read as streams, so that the memory they take does not grow with them.
 """
 
-import hashlib
-import sys
 from collections.abc import Iterator
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import BinaryIO
 
 import polars as pl
@@ -17,7 +12,7 @@ import polars as pl
 from tasks.big_data.archives import decompressed, read_tar, read_zip, seekable
 from tasks.big_data.batches import frames_of, jsonl_frames, parquet_frames
 from tasks.big_data.encodings import declared_in_python, decoded
-from tasks.big_data.formats import ARCHIVE_FORMATS, FORMATS, Named, compression_of, named
+from tasks.big_data.formats import ARCHIVE_FORMATS, Named, named
 from tasks.big_data.lines import Span
 from tasks.big_data.readers_json import read_jsonl
 from tasks.big_data.readers_mail import read_eml, read_mbox
@@ -25,33 +20,7 @@ from tasks.big_data.readers_pages import check_office, read_docx, read_html, rea
 from tasks.big_data.readers_table import read_csv, read_parquet, read_xlsx
 from tasks.big_data.rows import Columns, ExhaustedError, NoTextColumnError, Reading, ReadOptions, Row, UnreadableError
 
-__all__ = ["Columns", "NoTextColumnError", "ReadOptions", "Row", "read_batches", "read_rows", "reader_version"]
-
-_LIBRARIES = (
-    "polars", "charset-normalizer", "zstandard", "orjson", "pyarrow", "pypdfium2", "python-docx", "python-pptx",
-    "python-calamine", "resiliparse", "lxml",
-)  # fmt: skip
-_MODULES = (
-    "archives", "batches", "encodings", "formats", "lines", "readers", "readers_json", "readers_mail",
-    "readers_pages", "readers_table", "rows",
-)  # fmt: skip
-
-
-@cache
-def reader_version() -> str:
-    """Name of what these modules make of a file: another one after any change here or in what they stand on."""
-    here = Path(__file__).parent
-    digest = hashlib.sha256("\n".join((sys.version, *(f"{name} {_version(name)}" for name in _LIBRARIES))).encode())
-    for name in _MODULES:
-        digest.update((here / f"{name}.py").read_bytes())
-    return digest.hexdigest()
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return ""
+__all__ = ["Columns", "NoTextColumnError", "ReadOptions", "Row", "read_batches", "read_rows"]
 
 
 def read_rows(file: BinaryIO, *, name: str, options: ReadOptions) -> Iterator[Row]:
@@ -107,7 +76,7 @@ def read_batches(
 
 
 def _batches(file: BinaryIO, name: str, reading: Reading, span: Span | None) -> Iterator[pl.DataFrame]:
-    kind = _kind(name, reading.options)
+    kind = named(name, reading.options.format)
     if kind is None or kind.format not in ("jsonl", "parquet"):
         yield from frames_of(_rows(file, name, 0, reading))
         return
@@ -130,20 +99,9 @@ def _size(file: BinaryIO) -> int | None:
     return size
 
 
-def _kind(name: str, options: ReadOptions) -> Named | None:
-    kind = named(name)
-    if not options.format or (kind is not None and kind.format in ARCHIVE_FORMATS):
-        return kind
-    suffix = kind.suffix if kind is not None and kind.format == options.format else _SUFFIXES[options.format]
-    return Named(suffix, options.format, compression_of(name))
-
-
-_SUFFIXES = {format_: suffix for suffix, format_ in reversed(list(FORMATS.items()))}
-
-
 def _rows(file: BinaryIO, name: str, depth: int, reading: Reading) -> Iterator[Row]:
     """Rows of a file, which is this deep within others."""
-    kind = _kind(name, reading.options)
+    kind = named(name, reading.options.format)
     if kind is None:
         yield Row(None, "", "", "unknown_format")
         return

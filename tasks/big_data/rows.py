@@ -71,8 +71,8 @@ class ReadOptions:
     """How a source's files are read.
 
     `text_columns` of a format with columns are joined by `template`, such as "{title}\\n{description}"; without one
-    by line ends. `metadata` names columns (of a mail: headers) that go along. `format` is what the names of a source
-    do not say, "" if they do; `delimiter` is that of CSV, "" to find it.
+    by line ends. `metadata` names columns (of a mail: headers) that go along. `format` is the
+    ending that files are read by, "" for their own; `delimiter` is that of CSV, "" to find it.
     """
 
     text_columns: tuple[str, ...] = ("text",)
@@ -124,6 +124,12 @@ class ReadOptions:
         if not self.metadata:
             return None
         return {name: as_text(values[name]) for name in self.metadata if values.get(name) is not None} or None
+
+
+def read_options(text: str, *, metadata: tuple[str, ...] = (), format: str = "") -> ReadOptions:
+    """Options from what a source says of its text: a column, or a template with columns in braces."""
+    columns, template = (("text",), text) if "{" in text else ((text,), "")
+    return ReadOptions(text_columns=columns, template=template, metadata=metadata, format=format)
 
 
 def as_text(value: Any) -> str:

@@ -14,9 +14,14 @@ READ_SUFFIXES = f"{' '.join(FORMATS)}, and {' '.join(COMPRESSION_SUFFIXES)} of t
 _RACY_NANOSECONDS = 2_000_000_000
 
 
-def kind_of(name: str) -> tuple[str, str] | None:
-    """Suffix that says the format and suffix that says the compression ("" for none); None if we do not read it."""
-    kind = named(name)
+def kind_of(name: str, format: str = "") -> tuple[str, str] | None:
+    """Suffix that says the format and suffix that says the compression ("" for none); None if we do not read it.
+
+    Args:
+        name: of a file, or its uri.
+        format: ending that the source says it has, with or without a dot; empty: its own.
+    """
+    kind = named(name, format)
     return (kind.suffix, kind.compression) if kind else None
 
 

@@ -7,17 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.big_data import rules
-from tasks.big_data.clean import judge, normalise
-from tasks.big_data.documents import Document, Drop, Keep
+from tasks.big_data.clean import normalise, work
+from tasks.big_data.kinds import Choice
 from tasks.params import Clean, Thresholds
 from tasks.report import StepError
+from tests.tasks_rows import one_row
 
 PROSE = "".join(f"Line {n} of a text says something that no other line does.\n" for n in range(20))
 LIMITS = Clean().thresholds("prose")
 
 
-def document(text: str, uri: str = "docs/a.txt") -> Document:
-    return Document("id", uri, "docs", "docs", "MIT", text, "")
+def judge(text: str) -> str | list[str]:
+    """The text as it goes on, or the reasons against it."""
+    return one_row(work, {"docs": Choice("prose", "", LIMITS)}, text)
 
 
 @pytest.mark.parametrize(
@@ -51,11 +53,11 @@ def test_a_normal_form_stays_as_it_is(text, suffix):
 
 
 def test_a_good_text_is_kept():
-    assert judge(document(PROSE), LIMITS) == Keep(PROSE)
+    assert judge(PROSE) == PROSE
 
 
 def test_all_rules_that_are_against_a_text_are_named():
-    assert judge(document("-\n" * 20), LIMITS) == Drop(("too_short", "few_letters", "repeated_lines"))
+    assert judge("-\n" * 20) == ["too_short", "few_letters", "repeated_lines"]
 
 
 @pytest.mark.parametrize(
