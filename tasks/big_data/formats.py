@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from tasks.source import HTTP
 
 # Endings of source code, by language. Data that is also code (JSON, XML, SVG) is none: it is no prose and no program.
 CODE_LANGUAGES: Mapping[str, tuple[str, ...]] = {
@@ -96,7 +99,7 @@ def named(name: str, ending: str = "") -> Named | None:
         ending: what the content has instead of its own ending, with or without a dot; an archive stays one, as it
             speaks of the files within.
     """
-    path = PurePosixPath(name.lower())
+    path = PurePosixPath((urlsplit(name).path if name.startswith(HTTP) else name).lower())
     suffix, compression = path.suffix, ""
     if suffix in _SHORT_FORMS:
         suffix, compression = _SHORT_FORMS[suffix]
