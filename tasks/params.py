@@ -154,7 +154,7 @@ class Boilerplate(Section):
 
     remove: bool = Field(default=True, description="whether lines that many documents begin or end with are removed")
     min_documents: int = Field(default=20, ge=2, description="documents of a source that have the line, at least")
-    min_share: float = Field(default=0.1, ge=0, le=1, description="share of a source's documents that have it, at least")
+    min_share: float = Field(default=0.1, ge=0, le=1, description="share of its documents that have it, at least")
     min_characters: int = Field(default=20, ge=1, description="shorter lines stay")
 
 

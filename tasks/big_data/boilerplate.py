@@ -33,7 +33,9 @@ class Line(NamedTuple):
     text: str
 
 
-def edge_lines(data: Bytes, offsets: Offsets, sources: pl.Series, wanted: NDArray[np.bool_]) -> dict[str, dict[str, Line]]:
+def edge_lines(
+    data: Bytes, offsets: Offsets, sources: pl.Series, wanted: NDArray[np.bool_]
+) -> dict[str, dict[str, Line]]:
     """Source -> hash in hex -> line, for lines at the edges of two or more of the wanted documents.
 
     Args:
@@ -46,8 +48,8 @@ def edge_lines(data: Bytes, offsets: Offsets, sources: pl.Series, wanted: NDArra
     lines = pl.DataFrame({"row": rows, "hash": hashes, "begin": begins, "end": ends})
     sizes = dict(sources.filter(pl.Series(wanted)).value_counts().iter_rows())
     counted = (
-        lines.unique(["row", "hash"], keep="first", maintain_order=True)
-        .with_columns(source=sources.gather(lines.unique(["row", "hash"], keep="first", maintain_order=True)["row"]))
+        lines.with_columns(source=sources.gather(lines["row"]))
+        .unique(["row", "hash"], keep="first", maintain_order=True)
         .group_by("source", "hash")
         .agg(pl.len().alias("documents"), pl.first("begin"), pl.first("end"))
         .filter(pl.col("documents") > 1)

@@ -1,64 +1,55 @@
-"""The documents of a source become the kind of text it is, which says by which rules it is cleaned, and why.
+"""What a source is like becomes how it is cleaned: kind of text, languages to expect, lines to remove; and why.
 
 Only a source's own documents decide, so that adding another source changes nothing for it.
 """
 
 from collections.abc import Mapping
-from pathlib import Path
-from statistics import median_low
 from typing import NamedTuple
 
-from tasks.big_data import documents
-from tasks.big_data.sources import CODE_SUFFIXES, suffix_of
+from tasks.big_data.boilerplate import Line, chosen
+from tasks.big_data.language import Expected, expected
+from tasks.big_data.sources import CODE_SUFFIXES
+from tasks.big_data.survey import NOTE_CHARACTERS, Measures
 from tasks.params import Clean, Thresholds
 from tasks.presets import TextKind
 
-# Gopher (https://arxiv.org/abs/2112.11446, appendix A.1.1) takes no document of fewer than 50 words, about 300
-# characters of English: where the typical document is shorter, rules for prose would measure the wrong thing.
-NOTE_CHARACTERS = 300
 _MOST = 0.5
 
 
 class Choice(NamedTuple):
-    """By which rules a source is cleaned, and why."""
+    """By which rules a source is cleaned, why, and which of its lines are removed."""
 
     kind: TextKind
     why: str
     thresholds: Thresholds
+    languages: Expected
+    lines: dict[str, Line]
 
 
-def choices(folder: Path, clean: Clean) -> dict[str, Choice]:
-    """Choice for each source of a document table: as `clean.preset` says, else from its documents."""
-    if clean.preset != "auto":
-        sources = documents.read(folder, ["source"])["source"].unique()
-        found = dict.fromkeys(sources, (clean.preset, "as clean.preset says"))
-    else:
-        found = {source: kind_of_text(documents_) for source, documents_ in _measured(folder).items()}
-    return {source: Choice(kind, why, clean.thresholds(kind)) for source, (kind, why) in sorted(found.items())}
-
-
-def kind_of_text(lengths: Mapping[str, int]) -> tuple[TextKind, str]:
-    """Kind and reason, from the uri and the length in characters of each document that is not blank.
-
-    Code by the endings of file names, notes by a median length, prose is what is left.
-    """
-    if not lengths:
-        return "prose", "no document has text"
-    code = sum(suffix_of(uri) in CODE_SUFFIXES for uri in lengths)
-    if code > _MOST * len(lengths):
-        return "code", f"{code:,} of {len(lengths):,} documents are files ending in {' '.join(CODE_SUFFIXES)}"
-    middle = median_low(lengths.values())
-    short = middle < NOTE_CHARACTERS
-    measure = f"median length {middle:,} characters, {'below' if short else 'at least'} {NOTE_CHARACTERS}"
-    return ("notes" if short else "prose"), measure
-
-
-def _measured(folder: Path) -> dict[str, dict[str, int]]:
-    """Source -> uri -> length without white space around it; a source of blank documents has no lengths."""
-    found: dict[str, dict[str, int]] = {}
-    for bucket in documents.BUCKETS:
-        for source, uri, text in documents.read_bucket(folder, bucket, ["source", "uri", "text"]).iter_rows():
-            lengths = found.setdefault(source, {})
-            if length := len(text.strip()):
-                lengths[uri] = length
+def choices(measured: Mapping[str, Measures], clean: Clean) -> dict[str, Choice]:
+    """Choice for each source: its kind as `clean.preset` says, else by its documents."""
+    found: dict[str, Choice] = {}
+    for source, measures in sorted(measured.items()):
+        kind, why = kind_of_text(measures) if clean.preset == "auto" else (clean.preset, "as clean.preset says")
+        lines = {}
+        if kind == "prose" and clean.boilerplate.remove:
+            lines = chosen(measures.lines, measures.long, clean.boilerplate)
+        found[source] = Choice(kind, why, clean.thresholds(kind), expected(measures.languages), lines)
     return found
+
+
+def kind_of_text(measures: Measures) -> tuple[TextKind, str]:
+    """Kind and reason: code by the endings of file names, notes by a median length, prose is what is left.
+
+    Documents without text are not counted.
+    """
+    documents = measures.with_text
+    if not documents:
+        return "prose", "no document has text"
+    if measures.code > _MOST * documents:
+        endings = " ".join(CODE_SUFFIXES)
+        return "code", f"{measures.code:,} of {documents:,} documents are files ending in {endings}"
+    middle = measures.median_length
+    if middle < NOTE_CHARACTERS:
+        return "notes", f"median length {middle:,} characters, below {NOTE_CHARACTERS}"
+    return "prose", f"median length at least {NOTE_CHARACTERS} characters"

@@ -1,4 +1,4 @@
-"""A text becomes the language that it is in (ISO 639-1): CLD2 reads its beginning, its source decides where that is short.
+"""A text becomes the language that it is in (ISO 639-1): CLD2 reads its beginning; if short, its source decides.
 
 https://github.com/CLD2Owners/cld2, through pycld2. A short text is often taken for a language that nobody writes here;
 so a language that is rare in its source is only believed of a text that is long enough.
@@ -38,7 +38,9 @@ class Expected(NamedTuple):
 def guesses(data: NDArray[np.uint8], offsets: NDArray[np.int64], rows: Sequence[int]) -> list[Guess]:
     """What CLD2 says of these documents: document i is `data[offsets[i]:offsets[i + 1]]`."""
     whole = memoryview(np.ascontiguousarray(data))
-    return [guess(beginning(whole[offsets[row] : min(offsets[row + 1], offsets[row] + _READ_BYTES + 1)])) for row in rows]
+    return [
+        guess(beginning(whole[offsets[row] : min(offsets[row + 1], offsets[row] + _READ_BYTES + 1)])) for row in rows
+    ]
 
 
 def beginning(text: memoryview) -> bytes:
@@ -70,7 +72,7 @@ def expected(votes: dict[str, int]) -> Expected:
 
 
 def language(found: Guess, source: Expected) -> str:
-    """Language of a document: its own where that can be told, else the main one of its source; "" if neither is known."""
+    """Language of a document: its own where that can be told, else the main one of its source; "" if there is none."""
     if found.language and (found.language in source.common or (found.sure and found.long)):
         return found.language
     return source.main

@@ -152,7 +152,7 @@ def rewrite(data: Bytes, offsets: Offsets, flags: Flags, tails: NDArray[np.bool_
         at = low
         while at < high:
             byte = data[at]
-            if byte >= 32 and byte < 0x7F or byte == 9:
+            if (byte >= 32 and byte < 0x7F) or byte == 9:
                 out[to] = byte
                 to += 1
                 at += 1

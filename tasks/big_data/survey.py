@@ -3,16 +3,22 @@
 A source is measured by its own documents, so that adding another source changes nothing for it.
 """
 
+import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
 import polars as pl
 
+from infra.settings import Settings
 from tasks.big_data.boilerplate import Line, edge_lines
 from tasks.big_data.buffers import text_buffers
+from tasks.big_data.documents import read_index, read_shard
+from tasks.big_data.engine import engine
 from tasks.big_data.language import guesses
+from tasks.big_data.memory import Memory, key_of
 from tasks.big_data.sources import CODE_SUFFIXES, COMPRESSION_SUFFIXES
 
 # Gopher (https://arxiv.org/abs/2112.11446, appendix A.1.1) takes no document of fewer than 50 words, about 300
@@ -20,7 +26,15 @@ from tasks.big_data.sources import CODE_SUFFIXES, COMPRESSION_SUFFIXES
 NOTE_CHARACTERS = 300
 # Documents of a source in a shard whose languages are asked: those of the lowest digests.
 _ASKED = 200
-_CODE = rf"(?i)({'|'.join(map(r'\{}'.format, CODE_SUFFIXES))})({'|'.join(map(r'\{}'.format, COMPRESSION_SUFFIXES))})?(#[^#]*)?$"
+
+
+def ends_in(suffixes: Iterable[str]) -> str:
+    """Pattern of the uri of a file with one of these endings, compressed or not; a row's uri ends in "#<row>"."""
+    of, packed = ("|".join(map(re.escape, endings)) for endings in (suffixes, COMPRESSION_SUFFIXES))
+    return rf"(?i)(?:{of})(?:{packed})?(?:#[^#]*)?$"
+
+
+_CODE = ends_in(CODE_SUFFIXES)
 
 
 @dataclass
@@ -61,7 +75,8 @@ class Measures:
 
     def note(self) -> dict[str, Any]:
         """As JSON has it."""
-        return {**vars(self), "lengths": sorted(self.lengths.items()), "lines": {k: list(v) for k, v in self.lines.items()}}
+        lines = {mark: list(line) for mark, line in self.lines.items()}
+        return {**vars(self), "lengths": sorted(self.lengths.items()), "lines": lines}
 
     @classmethod
     def of_note(cls, noted: dict[str, Any]) -> Self:
@@ -100,3 +115,30 @@ def measure(frame: pl.DataFrame) -> dict[str, Measures]:
         if guess.sure:
             found[source].languages[guess.language] += 1
     return found
+
+
+def survey(folder: Path, settings: Settings) -> tuple[dict[str, Measures], dict[str, tuple[str, ...]]]:
+    """Measures of each source of a document table, and the sources in each shard; shards measured before are not read.
+
+    Raises:
+        StepError: there is no table in `folder`.
+    """
+    memory = Memory(settings.cache / "shards" / "survey")
+    shards = read_index(folder)
+    keys = {shard.name: key_of("survey", shard.sha256) for shard in shards}
+    known = {shard.name: memory.recall(keys[shard.name], folder) for shard in shards}
+    fresh = [shard.name for shard in shards if known[shard.name] is None]
+    with engine(settings) as where:
+        for name, noted in zip(fresh, where.map(_measure_shard, [(folder, name) for name in fresh]), strict=True):
+            memory.keep(keys[name], {}, noted, folder)
+            known[name] = noted
+    total: dict[str, Measures] = {}
+    for shard in shards:
+        for source, note in (known[shard.name] or {}).items():
+            total.setdefault(source, Measures()).add(Measures.of_note(note))
+    return total, {shard.name: tuple(sorted(known[shard.name] or {})) for shard in shards}
+
+
+def _measure_shard(place: tuple[Path, str]) -> dict[str, Any]:
+    frame = read_shard(*place, ["uri", "source", "text", "digest"])
+    return {source: measures.note() for source, measures in measure(frame).items()}
