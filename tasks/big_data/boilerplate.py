@@ -73,7 +73,7 @@ def chosen(lines: Mapping[str, Line], documents: int, limits: Boilerplate) -> di
     return dict(sorted(found, key=lambda item: (-item[1].documents, item[0])))
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(nogil=True, cache=True)
 def edges(
     data: Bytes, offsets: Offsets, wanted: NDArray[np.bool_]
 ) -> tuple[NDArray[np.uint32], NDArray[np.uint64], Offsets, Offsets]:
@@ -113,7 +113,7 @@ def edges(
     return rows[:n], hashes[:n], begins[:n], ends[:n]
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(nogil=True, cache=True)
 def without(
     data: Bytes, offsets: Offsets, hashes: NDArray[np.uint64], firsts: NDArray[np.int64], lasts: NDArray[np.int64]
 ) -> tuple[Bytes, Offsets, NDArray[np.int64]]:
@@ -145,12 +145,7 @@ def without(
                 after = min(end + 1, high)
                 if end + 1 < high and data[end] == 13 and data[end + 1] == 10:
                     after = end + 2
-                is_known = False
-                if begin < stop and stop - begin <= _MAX_BYTES:
-                    mark = _hash(data, begin, stop)
-                    place = np.searchsorted(known, mark)
-                    is_known = place < len(known) and known[place] == mark
-                if is_known:
+                if begin < stop and stop - begin <= _MAX_BYTES and _is_among(known, _hash(data, begin, stop)):
                     lost[row] += 1
                 else:
                     out[to : to + after - at] = data[at:after]
@@ -160,7 +155,13 @@ def without(
     return out[:to], stops, lost
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(nogil=True, cache=True)
+def _is_among(known: NDArray[np.uint64], mark: np.uint64) -> bool:
+    place = np.searchsorted(known, mark)
+    return bool(place < len(known) and known[place] == mark)
+
+
+@numba.njit(nogil=True, cache=True)
 def _trimmed(data: Bytes, begin: int, end: int) -> tuple[int, int]:
     """A line without white space and control characters around it."""
     while begin < end and data[begin] <= 32:
@@ -170,7 +171,7 @@ def _trimmed(data: Bytes, begin: int, end: int) -> tuple[int, int]:
     return begin, end
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(nogil=True, cache=True)
 def _hash(data: Bytes, begin: int, end: int) -> np.uint64:
     """FNV-1a (RFC 9923) of 64 bits."""
     value, is_gap = _FNV_START, False
@@ -185,7 +186,7 @@ def _hash(data: Bytes, begin: int, end: int) -> np.uint64:
     return value
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(nogil=True, cache=True)
 def _is_candidate(data: Bytes, begin: int, end: int) -> bool:
     """Neither a heading or directive of Markdown or reStructuredText, nor a row of a table, nor mostly other signs."""
     if end - begin > _MAX_BYTES or data[begin] == 35 or data[begin] == 124:  # `#`, `|`

@@ -58,7 +58,7 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
     """
     source = settings.artifacts / "ingest"
     measured, sources = survey(source, settings)
-    chosen = choices(measured, params.clean)
+    chosen = choices(measured, params)
     extras = {name: tuple(_treatment(each, chosen[each]) for each in found) for name, found in sources.items()}
     tally = sift("clean", source, out, work, params.clean, settings, extras=extras)
     rules = {reason: meaning(reason, params.clean, chosen.values()) for reason in sorted(tally.reasons)}
@@ -73,7 +73,7 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
 def work(frame: pl.DataFrame, clean: Clean, treatments: tuple[Treatment, ...]) -> Sifted:
     """One shard: documents in their clean form, and as they came those that a rule is against."""
     of = _numbers(frame["source"], treatments)
-    is_code = np.array([each.kind == "code" for each in treatments], np.bool_)[of]
+    is_code = _is_code(treatments, of)
     data, offsets = text_buffers(frame["text"])
     data, offsets, lost = _without_boilerplate(data, offsets, treatments, of)
     tails = frame["uri"].str.contains(_TAILS_MEAN_NOTHING).to_numpy()
@@ -111,6 +111,10 @@ def _numbers(sources: pl.Series, treatments: tuple[Treatment, ...]) -> NDArray[n
     return sources.replace_strict(names, range(len(names)), return_dtype=pl.Int64).to_numpy()
 
 
+def _is_code(treatments: tuple[Treatment, ...], of: NDArray[np.int64]) -> NDArray[np.bool_]:
+    return np.array([each.kind == "code" for each in treatments], np.bool_)[of]
+
+
 def _without_boilerplate(
     data: Bytes, offsets: Offsets, treatments: tuple[Treatment, ...], of: NDArray[np.int64]
 ) -> tuple[Bytes, Offsets, NDArray[np.int64]]:
@@ -138,7 +142,7 @@ def _languages(
     data: Bytes, offsets: Offsets, stated: pl.Series, treatments: tuple[Treatment, ...], of: NDArray[np.int64]
 ) -> pl.Series:
     """Language of each document: as its source states it, else as it reads; of code it is not asked."""
-    is_asked = np.array([each.kind != "code" for each in treatments], np.bool_)[of] & (stated == "").to_numpy()
+    is_asked = ~_is_code(treatments, of) & (stated == "").to_numpy()
     rows = np.flatnonzero(is_asked)
     found = [
         language.language(guess, treatments[of[row]].languages)

@@ -10,7 +10,7 @@ from tasks.big_data.boilerplate import Line, chosen
 from tasks.big_data.language import Expected, expected
 from tasks.big_data.sources import CODE_SUFFIXES
 from tasks.big_data.survey import NOTE_CHARACTERS, Measures
-from tasks.params import Clean, Thresholds
+from tasks.params import Params, Thresholds
 from tasks.presets import TextKind
 
 _MOST = 0.5
@@ -26,15 +26,19 @@ class Choice(NamedTuple):
     lines: dict[str, Line]
 
 
-def choices(measured: Mapping[str, Measures], clean: Clean) -> dict[str, Choice]:
-    """Choice for each source: its kind as `clean.preset` says, else by its documents."""
+def choices(measured: Mapping[str, Measures], params: Params) -> dict[str, Choice]:
+    """Choice for each source: its kind as it or `clean.preset` says, else by its documents."""
+    own = {source.uri for source in params.discover.sources if source.kind}
     found: dict[str, Choice] = {}
-    for source, measures in sorted(measured.items()):
-        kind, why = kind_of_text(measures) if clean.preset == "auto" else (clean.preset, "as clean.preset says")
-        lines = {}
-        if kind == "prose" and clean.boilerplate.remove:
-            lines = chosen(measures.lines, measures.long, clean.boilerplate)
-        found[source] = Choice(kind, why, clean.thresholds(kind), expected(measures.languages), lines)
+    for uri, measures in sorted(measured.items()):
+        said = params.source(uri).kind
+        if said == "" or said == "auto":
+            kind, why = kind_of_text(measures)
+        else:
+            kind, why = said, "as the source says" if uri in own else "as clean.preset says"
+        removes = kind == "prose" and params.clean.boilerplate.remove
+        lines = chosen(measures.lines, measures.long, params.clean.boilerplate) if removes else {}
+        found[uri] = Choice(kind, why, params.clean.thresholds(kind), expected(measures.languages), lines)
     return found
 
 

@@ -37,7 +37,7 @@ class Expected(NamedTuple):
 
 def guesses(data: NDArray[np.uint8], offsets: NDArray[np.int64], rows: Sequence[int]) -> list[Guess]:
     """What CLD2 says of these documents: document i is `data[offsets[i]:offsets[i + 1]]`."""
-    whole = memoryview(np.ascontiguousarray(data))
+    whole = memoryview(data.tobytes())
     return [
         guess(beginning(whole[offsets[row] : min(offsets[row + 1], offsets[row] + _READ_BYTES + 1)])) for row in rows
     ]

@@ -11,10 +11,10 @@ from typing import Protocol
 
 from infra.settings import Settings
 from infra.storage import S3Store, StorageError, Stored
-from tasks.params import STDLIB_URI
 from tasks.report import StepError, sha256_of
+from tasks.source import S3 as S3
+from tasks.source import STDLIB_URI, split_glob
 
-S3 = "s3://"
 SIDE_BY_SIDE = 16  # requests to a bucket, whose answers take their time
 
 Stamp = list[int | str]
@@ -130,7 +130,7 @@ class Places:
 
 
 def root_of(source: str, settings: Settings) -> Path:
-    """Folder or file of a source on a disk.
+    """Folder or file of a source on a disk, of a glob the folder that it starts in.
 
     Raises:
         StepError: the source is a URL of a scheme we do not read.
@@ -142,14 +142,15 @@ def root_of(source: str, settings: Settings) -> Path:
             f"discover.sources: expected a folder or a file, local or s3://, or {STDLIB_URI}, found {source!r}; "
             "copy it to a local folder and name that"
         )
-    return settings.source_root / source
+    return settings.source_root / split_glob(source)[0]
 
 
 def base_of(source: str) -> str:
-    """Beginning of the uris of a source's files: the source as given, without what only looks different."""
+    """Beginning of the uris of a source's files: the source as given, without what only looks different or a glob."""
     if source == STDLIB_URI:
         return source
-    return source.rstrip("/") if source.startswith(S3) else PurePosixPath(source).as_posix()
+    folder, _ = split_glob(source)
+    return folder.rstrip("/") if source.startswith(S3) else PurePosixPath(folder).as_posix()
 
 
 def _listed(source: str) -> dict[str, BucketPlace]:

@@ -18,11 +18,18 @@ READ_SUFFIXES = f"{' '.join((*TEXT_SUFFIXES, *ROW_SUFFIXES))}, and {' '.join(COM
 _RACY_NANOSECONDS = 2_000_000_000
 
 
-def kind_of(name: str) -> tuple[str, str] | None:
-    """Suffix that says the format and suffix that says the compression ("" for none); None if we do not read it."""
+def kind_of(name: str, format: str = "") -> tuple[str, str] | None:
+    """Suffix that says the format and suffix that says the compression ("" for none); None if we do not read it.
+
+    Args:
+        name: of a file, or its uri.
+        format: ending that the source says it has, with or without a dot; empty: its own.
+    """
     path = PurePosixPath(name.lower())
     compression = path.suffix if path.suffix in COMPRESSION_SUFFIXES else ""
     suffix = PurePosixPath(path.stem).suffix if compression else path.suffix
+    if format:
+        suffix = f".{format.lower().removeprefix('.')}"
     return (suffix, compression) if suffix in TEXT_SUFFIXES + ROW_SUFFIXES else None
 
 
