@@ -4,10 +4,12 @@ import hashlib
 import json
 import time
 from pathlib import PurePosixPath
+from urllib.parse import urlsplit
 
 from infra.settings import Settings
 from tasks.big_data.places import Place, Stamp, base_of
 from tasks.sealed import read_sealed, write_sealed
+from tasks.source import HTTP
 
 CODE_SUFFIXES = (".py",)
 TEXT_SUFFIXES = (".txt", ".md", ".rst", *CODE_SUFFIXES)
@@ -25,7 +27,7 @@ def kind_of(name: str, format: str = "") -> tuple[str, str] | None:
         name: of a file, or its uri.
         format: ending that the source says it has, with or without a dot; empty: its own.
     """
-    path = PurePosixPath(name.lower())
+    path = PurePosixPath((urlsplit(name).path if name.startswith(HTTP) else name).lower())
     compression = path.suffix if path.suffix in COMPRESSION_SUFFIXES else ""
     suffix = PurePosixPath(path.stem).suffix if compression else path.suffix
     if format:
