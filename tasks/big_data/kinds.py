@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from tasks.big_data.boilerplate import Line, chosen
 from tasks.big_data.language import Expected, expected
-from tasks.big_data.sources import CODE_SUFFIXES
 from tasks.big_data.survey import NOTE_CHARACTERS, Measures
 from tasks.params import Params, Thresholds
 from tasks.presets import TextKind
@@ -51,8 +50,7 @@ def kind_of_text(measures: Measures) -> tuple[TextKind, str]:
     if not documents:
         return "prose", "no document has text"
     if measures.code > _MOST * documents:
-        endings = " ".join(CODE_SUFFIXES)
-        return "code", f"{measures.code:,} of {documents:,} documents are files ending in {endings}"
+        return "code", f"{measures.code:,} of {documents:,} documents are files of source code"
     middle = measures.median_length
     if middle < NOTE_CHARACTERS:
         return "notes", f"median length {middle:,} characters, below {NOTE_CHARACTERS}"

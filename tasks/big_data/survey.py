@@ -17,9 +17,9 @@ from tasks.big_data.boilerplate import Line, edge_lines
 from tasks.big_data.buffers import text_buffers
 from tasks.big_data.documents import read_index, read_shard
 from tasks.big_data.engine import engine
+from tasks.big_data.formats import CODE_SUFFIXES, COMPRESSION_SUFFIXES
 from tasks.big_data.language import guesses
 from tasks.big_data.memory import Memory, key_of
-from tasks.big_data.sources import CODE_SUFFIXES, COMPRESSION_SUFFIXES
 
 # Gopher (https://arxiv.org/abs/2112.11446, appendix A.1.1) takes no document of fewer than 50 words, about 300
 # characters of English: where the typical document is shorter, rules for prose would measure the wrong thing.
@@ -31,7 +31,7 @@ _ASKED = 200
 def ends_in(suffixes: Iterable[str]) -> str:
     """Pattern of the uri of a file with one of these endings, compressed or not; a row's uri ends in "#<row>"."""
     of, packed = ("|".join(map(re.escape, endings)) for endings in (suffixes, COMPRESSION_SUFFIXES))
-    return rf"(?i)(?:{of})(?:{packed})?(?:#[^#]*)?$"
+    return rf"(?i)(?:{of})(?:{packed})?(?:\?[^#]*)?(?:#[^#]*)?$"
 
 
 _CODE = ends_in(CODE_SUFFIXES)
