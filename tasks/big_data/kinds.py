@@ -9,7 +9,8 @@ from statistics import median_low
 from typing import NamedTuple
 
 from tasks.big_data import documents
-from tasks.big_data.sources import CODE_SUFFIXES, suffix_of
+from tasks.big_data.formats import CODE_SUFFIXES
+from tasks.big_data.sources import suffix_of
 from tasks.params import Params, Thresholds
 from tasks.presets import TextKind
 
@@ -52,7 +53,7 @@ def kind_of_text(lengths: Mapping[str, int]) -> tuple[TextKind, str]:
         return "prose", "no document has text"
     code = sum(suffix_of(uri) in CODE_SUFFIXES for uri in lengths)
     if code > _MOST * len(lengths):
-        return "code", f"{code:,} of {len(lengths):,} documents are files ending in {' '.join(CODE_SUFFIXES)}"
+        return "code", f"{code:,} of {len(lengths):,} documents are files of source code"
     middle = median_low(lengths.values())
     short = middle < NOTE_CHARACTERS
     measure = f"median length {middle:,} characters, {'below' if short else 'at least'} {NOTE_CHARACTERS}"
