@@ -10,7 +10,7 @@ import polars as pl
 from infra.settings import Settings
 from tasks.big_data import documents
 from tasks.big_data.encoder import Encoder
-from tasks.big_data.split import held_out, trained_before
+from tasks.big_data.split import held_out
 from tasks.params import Params
 from tasks.progress import Progress
 from tasks.report import Report
@@ -40,9 +40,7 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
     """
     source = settings.artifacts / "validate"
     encoder = Encoder(settings.artifacts / "tokenizer" / "tokenizer.json", _sample(source))
-    kept_back = held_out(
-        documents.read(source, ["id", "digest"]), params.pack, trained_before(settings.artifacts / "discover")
-    )
+    kept_back = held_out(settings.artifacts, documents.read(source, ["id"])["id"])
     progress = settings.runs / "progress" / "pack.json"
     splits: dict[str, list[Packed]] = {TRAIN: [], HELD_OUT: []}
     shards = documents.read_index(source)

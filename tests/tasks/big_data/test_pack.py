@@ -5,9 +5,7 @@ import polars as pl
 import pytest
 from tokenizers import Tokenizer
 
-from tasks.big_data import documents
 from tasks.big_data.documents import document_id
-from tasks.big_data.split import held_out
 from tasks.report import StepError
 
 TEXTS = {f"docs/{n}": f"Document {n} says <|endoftext|> and goes on, größer. " * (1 + n % 4) for n in range(30)}
@@ -47,7 +45,7 @@ def test_a_stream_worked_by_hand(workspace):
     workspace.set(tokenizer={"vocab_size": 257}, pack={"held_out_share": 1e-9})
     workspace.put("validate", {f"docs/{n}": "!" * (n + 1) + '"' for n in range(5)})
     workspace.run("tokenizer", "pack")
-    (kept_back,) = held_out(documents.read(workspace.out("validate"), ["id", "digest"]), workspace.params.pack)
+    (kept_back,) = workspace.held_out()
     number = next(n for n in range(5) if document_id(f"docs/{n}") == kept_back)
     # "!" is the first printable character of the alphabet, '"' the second.
     assert np.load(workspace.out("pack") / "held_out.npy").tolist() == [1] * (number + 1) + [2, 0]
@@ -56,7 +54,7 @@ def test_a_stream_worked_by_hand(workspace):
 def test_held_out_documents_are_chosen_by_hash_and_kept_as_text(packed):
     texts = pl.read_parquet(packed.out("pack") / "held_out.parquet")
     index = pl.read_parquet(packed.out("pack") / "documents.parquet").filter(pl.col("split") == "held_out")
-    assert set(texts["id"]) == held_out(documents.read(packed.out("validate"), ["id", "digest"]), packed.params.pack)
+    assert set(texts["id"]) == packed.held_out()
     assert texts["id"].to_list() == index["id"].to_list()
     assert dict(texts.select("uri", "text").iter_rows()).items() <= TEXTS.items()
     assert texts.columns == ["id", "uri", "group", "text"]
