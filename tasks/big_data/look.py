@@ -7,14 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
 
 from data_contracts.records import SourceFile
 from infra.settings import Settings
 from tasks.big_data.globs import excluded, matches
-from tasks.big_data.places import SIDE_BY_SIDE, DiskPlace, Place, Places, base_of, root_of
+from tasks.big_data.places import SIDE_BY_SIDE, DiskPlace, Place, Places, base_of, root_of, web_place
 from tasks.big_data.sources import READ_SUFFIXES, Digests, kind_of
 from tasks.report import StepError
-from tasks.source import S3, STDLIB_URI, Source, split_glob
+from tasks.source import HTTP, S3, STDLIB_URI, Source, split_glob
 
 # Folders and files of the standard library that are tests, demonstrations, other people's packages, generated
 # text (pydoc_data) or this machine's build record, which names its folders.
@@ -74,6 +75,8 @@ def _look_at(source: Source, settings: Settings, digests: Digests) -> Found:
     if uri.startswith(S3):
         places: Iterable[tuple[str, Place]] = _objects(source, settings, digests, found)
         where = uri
+    elif uri.startswith(HTTP):
+        places, where = [(base_of(uri), web_place(uri))], uri
     else:
         root = root_of(uri, settings)
         if not root.exists():
@@ -191,8 +194,8 @@ def _enters(source: Source, folder: Path, below: str, ours: set[Path], found: Fo
 
 def _add(uri: str, source: Source, place: Place, digests: Digests, found: Found) -> None:
     """Add one file if it is a source, else say why not."""
-    stdlib, path = source.uri == STDLIB_URI, PurePosixPath(str(place))
-    if kind_of(path.name, source.format) is None or (stdlib and path.suffix != ".py"):
+    stdlib, path = source.uri == STDLIB_URI, PurePosixPath(urlsplit(uri).path if uri.startswith(HTTP) else str(place))
+    if kind_of(uri, source.format) is None or (stdlib and path.suffix != ".py"):
         found.ignore(uri, _printable(path.suffix.lower()) or "no suffix")
     elif stdlib and path.name.startswith(_STDLIB_BUILD_RECORDS):
         found.ignore(uri, "build record")

@@ -117,7 +117,7 @@ def test_unchanged_files_are_never_read_twice(workspace, monkeypatch):
 
     read = []
     real = ingest.read_rows
-    monkeypatch.setattr(ingest, "read_rows", lambda data, **kinds: read.append(data) or real(data, **kinds))
+    monkeypatch.setattr(ingest, "read_rows", lambda file, **kinds: read.append(file.getvalue()) or real(file, **kinds))
     workspace.run("ingest")
     assert read == []
     assert workspace.bytes_of("ingest") == before
