@@ -22,9 +22,10 @@ from tasks.big_data.keepers import HELD_OUT, OTHER, TRAINED, Stand
 from tasks.big_data.memory import Memory
 from tasks.big_data.near import candidates, remembered_in, verified
 from tasks.big_data.paragraphs import repeated, without_blocks
+from tasks.big_data.sides import SIDES_FILE, write_sides
 from tasks.big_data.sift import sift
 from tasks.big_data.sketches import DIGEST, ID, SCORE, Sketches, make_sketches
-from tasks.big_data.split import SIDES_FILE, choose, trained_before, write_sides
+from tasks.big_data.split import choose, trained_before
 from tasks.fingerprints import Fingerprints
 from tasks.params import Pack, Params
 from tasks.report import Report

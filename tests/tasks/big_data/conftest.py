@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from infra.settings import Settings
-from tasks.big_data import documents, split
+from tasks.big_data import documents, sides, split
 from tasks.params import Params
 from tasks.report import Report, step_output, write_json
 
@@ -73,12 +73,12 @@ class Workspace:
         scores = np.array([split.score(id_) for id_ in ids], dtype=np.uint64)
         held_out = split.choose(scores, self.params.pack, np.ones(len(scores), np.bool_))
         self.out("dedup").mkdir(parents=True, exist_ok=True)
-        split.write_sides(self.out("dedup") / split.SIDES_FILE, [(ids, held_out)])
+        sides.write_sides(self.out("dedup") / sides.SIDES_FILE, [(ids, held_out)])
 
     def held_out(self) -> frozenset[str]:
         """Ids that `dedup` put on the side of held-out ones."""
-        sides = pl.read_parquet(self.out("dedup") / split.SIDES_FILE)
-        return frozenset(sides.filter(pl.col("side") == split.HELD_OUT)["id"])
+        table = pl.read_parquet(self.out("dedup") / sides.SIDES_FILE)
+        return frozenset(table.filter(pl.col("side") == sides.HELD_OUT)["id"])
 
     def texts(self, step: str) -> dict[str, str]:
         """Accepted texts by uri."""

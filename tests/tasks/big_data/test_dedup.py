@@ -3,7 +3,8 @@
 import polars as pl
 
 from tasks.big_data.documents import document_id
-from tasks.big_data.split import HELD_OUT
+from tasks.big_data.sides import HELD_OUT
+from tasks.big_data.split import score
 
 WORDS = [f"word{n}" for n in range(100)]
 
@@ -14,8 +15,6 @@ def sides(workspace) -> dict[str, str]:
 
 def on_side(held_out: bool, prefix: str = "docs/") -> str:
     """A uri whose side is known, whatever else there is."""
-    from tasks.big_data.split import score
-
     return next(uri for n in range(1000) if (score(document_id(uri := f"{prefix}{n}")) < 2**60) == held_out)
 
 

@@ -1,13 +1,11 @@
 """Held-out documents: by hash alone, at least so many, and none changes sides when others come."""
 
 import numpy as np
-import polars as pl
 import pytest
 
 from tasks.big_data.documents import document_id
-from tasks.big_data.split import choose, held_out, score, write_sides
+from tasks.big_data.split import choose, score
 from tasks.params import Pack
-from tasks.report import StepError
 
 IDS = [document_id(f"docs/{n}") for n in range(2000)]
 
@@ -63,33 +61,3 @@ def test_what_the_base_was_trained_on_is_not_held_out():
     assert chosen(left, pack, learnt) == set(sorted(before)[:5])
     # Without a word of the base, documents that it was trained on would judge what goes on from it.
     assert chosen(left, pack) & learnt
-
-
-def test_sides_are_read_as_they_were_written(tmp_path):
-    (tmp_path / "dedup").mkdir()
-    shards = [(pl.Series(IDS[:2]), np.array([True, False])), (pl.Series(IDS[2:4]), np.array([True, False]))]
-    assert write_sides(tmp_path / "dedup" / "sides.parquet", shards) == {"train": 2, "held_out": 2}
-    assert held_out(tmp_path, pl.Series(IDS)) == {IDS[0], IDS[2]}
-    assert held_out(tmp_path, pl.Series(IDS[2:])) == {IDS[2]}
-
-
-@pytest.mark.parametrize("documents", [0, 4])
-def test_too_few_documents_are_an_error(tmp_path, documents):
-    (tmp_path / "dedup").mkdir()
-    write_sides(tmp_path / "dedup" / "sides.parquet", [(pl.Series(IDS), np.zeros(len(IDS), np.bool_))])
-    with pytest.raises(StepError, match=rf"expected at least 5 documents.*found {documents};"):
-        held_out(tmp_path, pl.Series(IDS[:documents], dtype=pl.String))
-
-
-def test_a_base_that_was_trained_on_all_is_said(tmp_path):
-    for folder in ("dedup", "discover/base"):
-        (tmp_path / folder).mkdir(parents=True)
-    np.save(tmp_path / "discover" / "base" / "trained.npy", np.zeros(1, np.uint64))
-    write_sides(tmp_path / "dedup" / "sides.parquet", [(pl.Series(IDS[:20]), np.zeros(20, np.bool_))])
-    with pytest.raises(StepError, match=r"trained on all that could be held out of 20 documents.*discover\.base"):
-        held_out(tmp_path, pl.Series(IDS[:20]))
-
-
-def test_sides_that_were_not_decided_name_the_next_move(tmp_path):
-    with pytest.raises(StepError, match="dvc repro dedup"):
-        held_out(tmp_path, pl.Series(IDS))
