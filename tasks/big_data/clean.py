@@ -23,11 +23,11 @@ from tasks.big_data.documents import Sifted, Tally, sifted
 from tasks.big_data.kinds import Choice, choices
 from tasks.big_data.mojibake import repaired
 from tasks.big_data.normal import Bytes, Offsets
-from tasks.big_data.personal import FORMS, redact
+from tasks.big_data.personal import redact
 from tasks.big_data.rules import RULES, reasons_against
 from tasks.big_data.sift import sift
 from tasks.big_data.survey import ends_in, survey
-from tasks.params import Clean, Params
+from tasks.params import Clean, Params, Privacy
 from tasks.presets import TextKind
 from tasks.report import Report, StepError
 
@@ -195,7 +195,7 @@ def _treatment(source: str, choice: Choice) -> Treatment:
 
 def shown(choice: Choice) -> list[str]:
     """Beginnings of a source's boilerplate lines without personal data, and in how many documents they stood."""
-    every_kind = {form.kind for form in FORMS}
+    every_kind = Privacy().kinds
     return [
         f"{redact(line.text, every_kind, Counter())[:_SHOWN_CHARACTERS]} ({line.documents:,} documents)"
         for line in list(choice.lines.values())[:_SHOWN_LINES]
