@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -38,7 +39,8 @@ class Job(NamedTuple):
     held_out: tuple[str, ...]
 
 
-class Piece(NamedTuple):
+@dataclass(frozen=True)
+class Piece:
     """Tokens to train on, their index, held-out rows with their tokens; and counts."""
 
     train: bytes
