@@ -1,7 +1,8 @@
 """How much text a tokenizer has to see, and how fast texts become tokens.
 
-`python -m benchmarks.tokenizer FILE... --json OUT`: files of JSON lines with a column `text`. Trains on samples of several
-sizes of all documents but every tenth, and prints bytes a token on those; then the speed of gigatoken and `tokenizers`.
+`python -m benchmarks.tokenizer FILE... --json OUT`: compressed JSON lines with a column `text`. Trains on samples of
+several sizes of all documents but every tenth, and prints bytes a token on those; then the speed of gigatoken and
+`tokenizers`.
 """
 
 import argparse

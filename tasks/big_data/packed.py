@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from tasks.big_data.documents import parquet_bytes
 from tasks.big_data.encoder import Encoder
 from tasks.big_data.mix import numbers, shuffled, times
+from tasks.big_data.sides import TRAIN
 
-TRAIN, HELD_OUT = "train", "held_out"
 INDEX_SCHEMA = pl.Schema(
     {"id": pl.String(), "uri": pl.String(), "source": pl.String(), "group": pl.String(), "split": pl.String(),
      "epoch": pl.Int32(), "offset": pl.Int64(), "tokens": pl.Int64(), "bytes": pl.Int64()}

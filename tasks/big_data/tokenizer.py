@@ -33,7 +33,7 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
         StepError: there are too few documents to hold one out.
     """
     source, discover = settings.artifacts / "validate", settings.artifacts / "discover"
-    kept_back = held_out_ids(params, settings)
+    kept_back = held_out_ids(settings, source)
     base = read_json(discover / "base.json")
     if base:
         shutil.copyfile(discover / "base" / TOKENIZER_FILE, out / TOKENIZER_FILE)
