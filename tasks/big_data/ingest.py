@@ -4,6 +4,7 @@ Files are read group by group (`layout.py`); what a group yields is remembered b
 unchanged files are never read twice.
 """
 
+import io
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ import polars as pl
 from data_contracts.records import SourceFile
 from infra.settings import Settings
 from tasks.big_data import documents
+from tasks.big_data.batches import meta_json
 from tasks.big_data.documents import Facts, Shard, Sifted, Tally, files_of, tally_of, write_index
 from tasks.big_data.engine import Engine, engine
 from tasks.big_data.layout import Group, groups, name_of
@@ -22,7 +24,8 @@ from tasks.big_data.manifest import read_manifest
 from tasks.big_data.memory import Memory, key_of
 from tasks.big_data.places import Places
 from tasks.big_data.readers import NoTextColumnError, Row, read_rows
-from tasks.big_data.sources import Digests, group_of, kind_of
+from tasks.big_data.rows import read_options
+from tasks.big_data.sources import Digests, group_of
 from tasks.params import STDLIB_URI, Params
 from tasks.progress import Progress
 from tasks.report import Report, StepError
@@ -110,7 +113,7 @@ class _Step:
             yield group, *known
 
     def _key(self, group: Group) -> str:
-        said = {file.source: self._params.source(file.source) for file in group}
+        said = {file.source: _read_as(self._params.source(file.source)) for file in group}
         return key_of("ingest", said, *((file.uri, file.source, file.sha256) for file in group))
 
     def _read_group(self, group: Group) -> Read:
@@ -129,9 +132,9 @@ class _Step:
             raise StepError(f"{file.uri}: changed since discover: {place}: {error.strerror}; {_CHANGED}") from None
         _require_same(file, digest, len(data))
         source = self._params.source(file.source)
-        suffix, compression = kind_of(file.uri, source.format) or ("", "")
+        options = read_options(source.text, metadata=source.metadata, format=source.format)
         try:
-            return read_rows(data, suffix=suffix, compression=compression, text_column=source.text)
+            return list(read_rows(io.BytesIO(data), name=file.uri, options=options))
         except NoTextColumnError as error:
             raise StepError(
                 f"{file.uri}: expected a column {source.text!r} with the text, found "
@@ -148,6 +151,11 @@ class _Step:
         except OSError as error:
             raise StepError(f"{file.uri}: changed since discover: {place}: {error.strerror}; {_CHANGED}") from None
         _require_same(file, digest, size)
+
+
+def _read_as(source: Source) -> tuple[Any, ...]:
+    """What a source's documents depend on of all that is said of it."""
+    return source.text, source.metadata, source.format, licence_of(source), source.language
 
 
 def _require_same(file: SourceFile, digest: str, size: int) -> None:
@@ -184,11 +192,12 @@ class Table:
     def add(self, row: Row) -> None:
         """Add a row; a full shard is closed."""
         file = self._file
-        uri = file.uri if row.row is None else f"{file.uri}#{row.row}"
+        uri = f"{file.uri}!{row.inner}" if row.inner else file.uri
+        uri = uri if row.row is None else f"{uri}#{row.row}"
         counts = self._counts("sources_read", file.source)
         document = documents.Document(
             documents.document_id(uri), uri, file.source, uri if self._group == file.uri else self._group,
-            self._licence, self._language, "", row.text, documents.digest_of(row.text),
+            self._licence, self._language, meta_json(row.meta), row.text, documents.digest_of(row.text),
         )  # fmt: skip
         if row.reason is not None:
             self._rejected.append((*document, [row.reason]))

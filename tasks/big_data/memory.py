@@ -25,7 +25,10 @@ logger = logging.getLogger(__name__)
 
 _ENTRY = "entry.json"
 _ROOMS = (Path(__file__).parent, Path(__file__).parents[2] / "data_contracts")
-_STANDS_ON = ("polars", "pyarrow", "numpy", "numba", "orjson", "pycld2", "ftfy", "tokenizers")
+_STANDS_ON = (
+    "polars", "pyarrow", "numpy", "numba", "orjson", "pycld2", "ftfy", "tokenizers", "charset-normalizer", "zstandard",
+    "pypdfium2", "python-docx", "python-pptx", "python-calamine", "resiliparse", "lxml",
+)  # fmt: skip
 
 
 @cache

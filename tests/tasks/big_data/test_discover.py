@@ -212,12 +212,12 @@ def test_what_is_excluded_is_left_out_and_counted(workspace):
 
 
 def test_a_format_is_for_files_without_an_ending_that_says_it(workspace):
-    workspace.file("docs/orders.log", '{"text": "one"}\n')
-    with pytest.raises(StepError, match=r"found 1 x \.log"):
+    workspace.file("docs/orders.dat", '{"text": "one"}\n')
+    with pytest.raises(StepError, match=r"found 1 x \.dat"):
         workspace.run("discover")
     workspace.set(discover={"sources": [{"uri": "docs", "format": "jsonl"}]})
     workspace.run("discover", "ingest")
-    assert workspace.texts("ingest") == {"docs/orders.log#1": "one"}
+    assert workspace.texts("ingest") == {"docs/orders.dat#1": "one"}
     workspace.set(discover={"sources": [{"uri": "docs", "format": "exe"}]})
     with pytest.raises(StepError, match=r"'docs': expected a format that is read, one of \.txt .*found 'exe'"):
         workspace.run("discover")

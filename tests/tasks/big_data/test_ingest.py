@@ -117,7 +117,7 @@ def test_unchanged_files_are_never_read_twice(workspace, monkeypatch):
 
     read = []
     real = ingest.read_rows
-    monkeypatch.setattr(ingest, "read_rows", lambda data, **kinds: read.append(data) or real(data, **kinds))
+    monkeypatch.setattr(ingest, "read_rows", lambda file, **kinds: read.append(file.getvalue()) or real(file, **kinds))
     workspace.run("ingest")
     assert read == []
     assert workspace.bytes_of("ingest") == before
@@ -182,3 +182,11 @@ def test_each_source_has_its_own_column_licence_and_language(workspace):
     workspace.run("discover", "ingest")
     rows = documents.read(workspace.out("ingest"), ["uri", "text", "licence", "language"]).sort("uri").rows()
     assert rows == [("a.jsonl#1", "one", "MIT", "de"), ("b.jsonl#1", "two", "CC0-1.0", "")]
+
+
+def test_what_later_steps_are_told_of_a_source_is_no_reason_to_read_it_again(workspace, monkeypatch):
+    workspace.file("docs/a.txt", TEXT)
+    workspace.run("discover", "ingest")
+    monkeypatch.setattr(ingest, "read_rows", lambda *_, **__: pytest.fail("read again"))
+    workspace.set(discover={"sources": [{"uri": "docs", "weight": 3, "kind": "notes"}]})
+    workspace.run("discover", "ingest")
