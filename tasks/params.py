@@ -210,10 +210,16 @@ class Privacy(Section):
 
 
 class Dedup(Section):
-    """Which documents count as the same."""
+    """Which documents count as the same, and what several of them may have in common."""
 
     ignore_whitespace: bool = Field(
         default=True, description="documents that differ only in white space and case count as the same"
+    )
+    min_jaccard: float = Field(
+        default=0.7, ge=0.5, le=1, description="share of word 5-grams in common that makes near copies"
+    )
+    min_block_bytes: int = Field(
+        default=200, ge=0, description="blocks of text so long stay in one of the documents that have them; 0: in all"
     )
 
 

@@ -48,7 +48,7 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
         raise StepError(f"expected a tokenizer, found no {file}; make it first: `dvc repro tokenizer`")
     shards, tokenizer = documents.read_index(source), file.read_bytes()
     encoder = Encoder.checked(tokenizer, _sample(source, shards))
-    kept_back = held_out_ids(params, settings)
+    kept_back = held_out_ids(settings, source)
     pieces = out / _PIECES
     weights = {given.uri: given.weight for given in params.discover.sources}
     common = Common(tokenizer, encoder.is_fast, params.pack.seed, weights)
