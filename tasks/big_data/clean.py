@@ -14,7 +14,7 @@ from infra.settings import Settings
 from tasks.big_data import documents
 from tasks.big_data.documents import Document, Drop, Keep
 from tasks.big_data.kinds import Choice, choices
-from tasks.big_data.rules import RULES, reasons_against
+from tasks.big_data.rules import RULES, reasons_against_text
 from tasks.big_data.sources import suffix_of
 from tasks.params import Params, Thresholds
 from tasks.report import Report, StepError
@@ -62,7 +62,7 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
 def judge(document: Document, limits: Thresholds) -> Keep | Drop:
     """The document's normal form, or every rule that is against it."""
     text = normalise(document.text, suffix=suffix_of(document.uri))
-    reasons = reasons_against(text, limits)
+    reasons = reasons_against_text(text, limits)
     return Drop(reasons) if reasons else Keep(text)
 
 
