@@ -39,7 +39,7 @@ format: $(READY) ## format the code and fix what ruff can fix
 lock: ## refresh requirements.lock from pyproject.toml
 	rm -rf .lock-venv && $(PYTHON) -m venv .lock-venv
 	.lock-venv/bin/pip install --quiet "torch==2.13.0"
-	.lock-venv/bin/pip install --quiet -e '.[big-data,compute,distribution,s3,dev]'
+	.lock-venv/bin/pip install --quiet -e '.[big-data,formats,compute,distribution,s3,sql,dev]'
 	@{ grep '^#' requirements.lock; .lock-venv/bin/pip freeze --all --exclude-editable | sed -E 's/^(torch==[0-9.]+)\+cpu/\1/' | grep -vE '^(pip=|wheel=|nvidia|triton|cuda)'; } > .requirements.new
 	mv .requirements.new requirements.lock && rm -rf .lock-venv
 

@@ -51,7 +51,7 @@ def asked(settings: Settings) -> Asked:
     found: dict[str, Any] = {}
     try:
         made = params.load(workspace / PARAMS_FILE)
-        found |= {"name": made.model_name, "sources": made.discover.sources}
+        found |= {"name": made.model_name, "sources": tuple(source.uri for source in made.discover.sources)}
     except ParamsError:
         pass
     try:
@@ -85,4 +85,8 @@ def _flat(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 def _shown(value: Any) -> str:
     if value is None:
         return "as in the preset"
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        return ", ".join(f"({_shown(one)})" if isinstance(one, Mapping) else _shown(one) for one in value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_shown(item)}" for key, item in value.items())
+    return str(value)

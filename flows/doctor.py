@@ -56,7 +56,7 @@ def _python() -> Finding:
 
 def _packages() -> Finding:
     parts = {"dvc": "", "prefect": "", "great_expectations": "big-data", "torch": "compute", "ray": "compute",
-             "transformers": "distribution"}  # fmt: skip
+             "transformers": "distribution", "pypdfium2": "formats"}  # fmt: skip
     missing = sorted({extra for name, extra in parts.items() if find_spec(name) is None})
     if missing:
         extras = ",".join(extra for extra in missing if extra) or "all"

@@ -29,7 +29,10 @@ def run(
     *,
     source: Annotated[
         list[str] | None,
-        typer.Option(help="Folder, file or python:stdlib to learn from; may be given more than once."),
+        typer.Option(
+            help="Folder, file, glob, URL or python:stdlib to learn from; may be given more than once. "
+            "What params.yaml says of it stays."
+        ),
     ] = None,
     text_column: Annotated[
         str | None, typer.Option(help="Column of .jsonl and .parquet sources that holds the text.")
@@ -55,7 +58,8 @@ def run(
     with workspace_lock(settings.state, what="abcd run"):
         _edit(_assignments(source, text_column, name, assign or [], settings), settings, console)
         made = params.load(settings.workspace / params.PARAMS_FILE)
-        console.print(f"[bold]abcd[/] makes [bold]{made.model_name}[/] from {escape(', '.join(made.discover.sources))}")
+        sources = ", ".join(source.uri for source in made.discover.sources)
+        console.print(f"[bold]abcd[/] makes [bold]{made.model_name}[/] from {escape(sources)}")
         shown = terminal.RichTerminal(console, verbose=verbose)
         try:
             with shown_run(settings, shown):
@@ -105,12 +109,23 @@ def _assignments(
     """Options as dotted keys. A new source without a name is named after itself, not after the last one."""
     found: list[tuple[str, Any]] = []
     if source:
-        found.append(("discover.sources", [source_parameter(uri, settings) for uri in source]))
+        said = {known["uri"]: known for known in _sources_said(settings)}
+        uris = [source_parameter(uri, settings) for uri in source]
+        found.append(("discover.sources", [said.get(uri, uri) for uri in uris]))
     if name or source:
         found.append(("discover.name", name))
     if text_column:
         found.append(("ingest.text_column", text_column))
     return found + [params.parse_assignment(text) for text in assign]
+
+
+def _sources_said(settings: Settings) -> list[dict[str, Any]]:
+    """Sources of which params.yaml says more than the uri; none if it cannot be used, which the edit says."""
+    try:
+        discover = params.load(settings.workspace / params.PARAMS_FILE).discover.model_dump()
+    except params.ParamsError:
+        return []
+    return [source for source in discover["sources"] if isinstance(source, dict)]
 
 
 def _edit(assignments: list[tuple[str, Any]], settings: Settings, console: Console) -> None:

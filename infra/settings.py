@@ -51,6 +51,9 @@ class Settings(BaseSettings):
         default=30, ge=0, description="how long `abcd gc` keeps data of runs without a release"
     )
     workers: int = Field(default=0, ge=0, le=4096, description="training workers; 0: one a core or GPU")
+    data_engine: Literal["cores", "one", "ray"] = Field(
+        default="cores", description="what makes documents: all cores of this machine, one, or a Ray cluster"
+    )
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="what workers train on")
     ray_address: str = Field(default="", description="Ray cluster to join; empty: one on this machine")
     checkpoint_steps: int = Field(default=100, ge=1, description="optimizer steps between checkpoints")

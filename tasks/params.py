@@ -8,19 +8,23 @@ import io
 import json
 import re
 from collections.abc import Iterable, Mapping
-from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal, Self
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
+from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from tasks.presets import CLEAN_PRESETS, PRESETS, TextKind
+from tasks.source import STDLIB_URI as STDLIB_URI
+from tasks.source import GivenSource
+from tasks.source import Source as Source
 
 PARAMS_FILE = Path("params.yaml")
 # Lower case so that a name is the same on every file system, in every URL and as a DNS label.
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
-STDLIB_URI = "python:stdlib"
 CHAMPION_BASE = "champion"
 # A release, or the champion of this model's name.
 BASE_PATTERN = rf"^({CHAMPION_BASE}|[a-z0-9]([a-z0-9-]{{0,61}}[a-z0-9])?@v[1-9][0-9]*)$"
@@ -35,7 +39,8 @@ class ParamsError(ValueError):
 class Section(BaseModel):
     """Base of all sections: frozen, closed."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    # An input may be a URL with a password, which no error may show.
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
 
 
 class Blueprint(Section):
@@ -91,8 +96,10 @@ class Blueprint(Section):
 class Discover(Section):
     """What the world is asked for."""
 
-    sources: tuple[str, ...] = Field(
-        min_length=1, description=f"folders, files or {STDLIB_URI}; relative paths start at ABCD_SOURCE_ROOT"
+    sources: tuple[GivenSource, ...] = Field(
+        min_length=1,
+        description=f"folders, files, globs, URLs or {STDLIB_URI}; a string, or a mapping with uri and what is said "
+        "of it; relative paths start at ABCD_SOURCE_ROOT",
     )
     name: str | None = Field(
         default=None, pattern=NAME_PATTERN, description="name of the model; null: made from the first source"
@@ -102,6 +109,18 @@ class Discover(Section):
         pattern=BASE_PATTERN,
         description="release to train on from, with its tokenizer: champion or NAME@vN; null: from nothing",
     )
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        seen: set[str] = set()
+        for source in self.sources:
+            if source.uri in seen:
+                raise ValueError(
+                    f"sources: {source.uri!r} is named twice; put two queries to one database apart by a name "
+                    "at the end of their URLs, as in #orders"
+                )
+            seen.add(source.uri)
+        return self
 
 
 class Ingest(Section):
@@ -364,10 +383,24 @@ class Params(Section):
         """Name under which the model is released: as given, else made from the first source."""
         if self.discover.name:
             return self.discover.name
-        first = self.discover.sources[0]
-        stem = PurePosixPath(first.rstrip("/")).name.split(".")[0] if first != STDLIB_URI else "python-stdlib"
-        name = re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")[:63].strip("-")
+        name = re.sub(r"[^a-z0-9]+", "-", self.discover.sources[0].stem.lower()).strip("-")[:63].strip("-")
         return name or "model"
+
+    def source(self, uri: str) -> Source:
+        """Source with this uri, what it leaves open filled in from `ingest` and `clean`."""
+        return self._sources.get(uri) or self._filled_in(Source(uri=uri))
+
+    @cached_property
+    def _sources(self) -> dict[str, Source]:
+        return {source.uri: self._filled_in(source) for source in self.discover.sources}
+
+    def _filled_in(self, source: Source) -> Source:
+        said = {
+            "text": source.text or self.ingest.text_column,
+            "licence": source.licence or self.ingest.licence,
+            "kind": source.kind or self.clean.preset,
+        }
+        return source.model_copy(update=said)
 
 
 class Overrides(_optional(Params, "Overrides")):  # type: ignore[misc]  # made from Params: one list of fields
@@ -390,7 +423,7 @@ def parse(raw: Any, *, origin: str = str(PARAMS_FILE)) -> Params:
     try:
         return Params.model_validate(raw)
     except ValidationError as error:
-        lines = [_explain(dict(problem), raw) for problem in error.errors()]
+        lines = [_explain(dict(problem)) for problem in _causes(error)]
         raise ParamsError(f"{origin}: " + "; ".join(lines)) from None
 
 
@@ -468,7 +501,18 @@ def _read(path: Path) -> Any:
         raise ParamsError(f"{path} is no YAML: {error}") from None
 
 
-def _explain(problem: dict[str, Any], raw: Mapping[str, Any]) -> str:
+def _causes(error: ValidationError) -> list[ErrorDetails]:
+    """Problems, without a list's complaint that it is empty as all its items were refused."""
+    problems = error.errors()
+    return [
+        problem
+        for problem in problems
+        if problem["type"] != "too_short"
+        or not any(len(loc := other["loc"]) > len(at := problem["loc"]) and loc[: len(at)] == at for other in problems)
+    ]
+
+
+def _explain(problem: dict[str, Any]) -> str:
     """One line: path of the key, what was found, what is allowed."""
     path = [part for part in problem["loc"] if isinstance(part, str | int)]
     dotted = ".".join(map(str, path))
@@ -489,5 +533,5 @@ def _explain(problem: dict[str, Any], raw: Mapping[str, Any]) -> str:
 def _keys_at(path: list[str | int]) -> list[str]:
     model: Any = Params
     for part in path:
-        model = model.model_fields[str(part)].annotation
+        model = get_args(model)[0] if isinstance(part, int) else model.model_fields[part].annotation
     return list(model.model_fields)

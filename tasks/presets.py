@@ -97,7 +97,7 @@ CLEAN_PRESETS: Mapping[TextKind, Mapping[str, Any]] = {
         "max_bullet_line_share": 0.9, "max_ellipsis_line_share": 0.3, "min_alphabetic_word_share": 0.25,
         "max_repeated_line_share": 0.7, "max_repeated_line_character_share": 0.5,
         "max_repeated_paragraph_share": 0.7, "max_repeated_paragraph_character_share": 0.5,
-        "max_top_ngram_shares": (0.5,) * 3, "max_repeated_ngram_shares": (0.5,) * 6,
+        "max_repeated_ngram_shares": (0.5,) * 6,
         "drop_lorem_ipsum": True,
     },
     "code": {

@@ -6,17 +6,19 @@ Which thresholds the rules have is chosen for each source (`kinds.py`).
 import logging
 import re
 import unicodedata
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+import polars as pl
 
 from infra.settings import Settings
 from tasks.big_data import documents
-from tasks.big_data.documents import Document, Drop, Keep
+from tasks.big_data.documents import Sifted, sifted, with_texts
 from tasks.big_data.kinds import Choice, choices
-from tasks.big_data.rules import RULES, reasons_against_text
+from tasks.big_data.rules import RULES, reasons_against
+from tasks.big_data.sift import sift
 from tasks.big_data.sources import suffix_of
-from tasks.params import Params, Thresholds
+from tasks.params import Params
 from tasks.report import Report, StepError
 
 logger = logging.getLogger(__name__)
@@ -39,31 +41,32 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
         StepError: every document was dropped.
     """
     source = settings.artifacts / "ingest"
-    chosen = choices(source, params.clean)
-    counts: Counter[str] = Counter()
-
-    def judge_and_count(document: Document) -> Keep | Drop:
-        verdict = judge(document, chosen[document.source].thresholds)
-        counts["characters_in"] += len(document.text)
-        if isinstance(verdict, Keep):
-            counts["characters_out"] += len(verdict.text)
-            counts["documents_changed"] += verdict.text != document.text
-        return verdict
-
-    tally = documents.sift(source, out, lambda frame: documents.judge_rows(frame, judge_and_count))
+    chosen = choices(source, params)
+    tally = sift("clean", source, out, work, chosen, settings)
     rules = {reason: meaning(reason, chosen.values()) for reason in sorted(tally.reasons)}
     presets = {source: f"{choice.kind}: {choice.why}" for source, choice in chosen.items()}
     _warn(tally, rules, presets)
-    report = tally.report("clean", {**counts, "presets": presets, "rules": rules})
+    report = tally.report("clean", {**tally.facts, "presets": presets, "rules": rules})
     kinds = ", ".join(sorted({choice.kind for choice in chosen.values()}))
     return report.model_copy(update={"summary": f"{report.summary}; rules for {kinds}"})
 
 
-def judge(document: Document, limits: Thresholds) -> Keep | Drop:
-    """The document's normal form, or every rule that is against it."""
-    text = normalise(document.text, suffix=suffix_of(document.uri))
-    reasons = reasons_against_text(text, limits)
-    return Drop(reasons) if reasons else Keep(text)
+def work(frame: pl.DataFrame, chosen: Mapping[str, Choice], _extra: None) -> Sifted:
+    """One shard: documents in their normal form, and those that a rule is against."""
+    texts: dict[int, str] = {}
+    against: dict[int, tuple[str, ...]] = {}
+    facts = {"characters_in": 0, "characters_out": 0, "documents_changed": 0}
+    for row, (uri, source, text) in enumerate(frame.select("uri", "source", "text").iter_rows()):
+        new = normalise(text, suffix=suffix_of(uri))
+        facts["characters_in"] += len(text)
+        if reasons := reasons_against(new, chosen[source].thresholds):
+            against[row] = reasons
+            continue
+        facts["characters_out"] += len(new)
+        if new != text:
+            texts[row] = new
+    facts["documents_changed"] = len(texts)
+    return sifted(with_texts(frame, texts), against, facts)
 
 
 def normalise(text: str, *, suffix: str) -> str:

@@ -5,6 +5,7 @@ new look. A touched file changes nothing, because only bytes count.
 """
 
 import hashlib
+import json
 import logging
 import platform
 import shutil
@@ -21,6 +22,8 @@ from tasks.report import Report, StepError, write_json
 
 logger = logging.getLogger(__name__)
 
+# What a look depends on of all that is said of a source.
+_ASKED = ("uri", "format", "exclude", "query", "watermark")
 BASE, BASE_FILES, CHAMPION = "base.json", "base", "champion.json"
 
 
@@ -62,7 +65,10 @@ def _kept(folder: Path, params: Params) -> Report | None:
 
 
 def _digest(params: Params) -> str:
-    return hashlib.sha256(params.discover.model_dump_json().encode()).hexdigest()
+    """Of the question that the world is asked: what later steps are told of a source is no part of it."""
+    asked = params.discover.model_dump(exclude={"sources"})
+    asked["sources"] = [[getattr(source, name) for name in _ASKED] for source in params.discover.sources]
+    return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
 
 
 def _champion(params: Params, settings: Settings) -> dict[str, Any]:
@@ -78,7 +84,7 @@ def _champion(params: Params, settings: Settings) -> dict[str, Any]:
 
 
 def _facts(found: Found, params: Params, champion: dict[str, Any]) -> dict[str, Any]:
-    sources: dict[str, dict[str, int]] = {source: {"files": 0, "bytes": 0} for source in params.discover.sources}
+    sources: dict[str, dict[str, int]] = {source.uri: {"files": 0, "bytes": 0} for source in params.discover.sources}
     for file in found.files.values():
         sources[file.source]["files"] += 1
         sources[file.source]["bytes"] += file.size

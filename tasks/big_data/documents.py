@@ -1,35 +1,41 @@
-"""Document tables: sixteen Parquet buckets by the first hex digit of the id; the one place that reads and writes them.
+"""Document tables: a folder of shards, Parquet files of about 16 MiB of text; the one place that reads and writes them.
 
-A step is a function from bucket to bucket: `sift` walks the buckets, `judge_rows` turns a judge of one document
-into accepted and rejected rows, and `Tally` counts both, so that nothing vanishes. Same rows, same bytes.
+`shards.json` lists the shards in the order of the sources, each with the digest of its bytes. A shard's name is made by
+`ingest` from the first source file in it, and every later step keeps names: what a new file changes are its own shards.
+Same rows, same bytes.
 """
 
 import hashlib
 import io
+import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
+import numpy as np
 import polars as pl
 
 from tasks.report import Report, StepError
 
-BUCKETS = "0123456789abcdef"
-COLUMNS = ("id", "uri", "source", "group", "licence", "text", "digest")
+COLUMNS = ("id", "uri", "source", "group", "licence", "language", "meta", "text", "digest")
 SCHEMA = pl.Schema({name: pl.String() for name in COLUMNS})
 REJECTED_SCHEMA = pl.Schema({**SCHEMA, "reasons": pl.List(pl.String)})
-REJECTED = "rejected"
+INDEX, REJECTED = "shards.json", "rejected"
+SHARD_BYTES = 16 << 20
 _ID_DIGITS = 32
 _EXAMPLES = 3
-# Part of the bytes of every table: a change re-runs what follows.
+# Part of the bytes of every table: a change re-runs what follows. Level 1 writes half as fast again as 3, and is a
+# tenth larger.
 _PARQUET: Mapping[str, Any] = {
     "compression": "zstd",
-    "compression_level": 3,
+    "compression_level": 1,
     "statistics": True,
     "row_group_size": 65_536,
 }
+
+Facts = dict[str, Any]
 
 
 class Document(NamedTuple):
@@ -40,53 +46,64 @@ class Document(NamedTuple):
     source: str
     group: str
     licence: str
+    language: str
+    meta: str
     text: str
     digest: str
 
 
-class Keep(NamedTuple):
-    """The document goes on with this text."""
+class Shard(NamedTuple):
+    """One file of a table: its accepted rows, their UTF-8 bytes of text, the digest of the file, rows rejected."""
 
-    text: str
-
-
-class Drop(NamedTuple):
-    """The document is kept back for these reasons."""
-
-    reasons: tuple[str, ...]
-
-
-Judge = Callable[[Document], Keep | Drop]
+    name: str
+    rows: int
+    bytes: int
+    sha256: str
+    rejected: int
 
 
 class Sifted(NamedTuple):
-    """One bucket, parted: rows of `SCHEMA` and rows of `REJECTED_SCHEMA`."""
+    """One shard, parted: rows of `SCHEMA`, rows of `REJECTED_SCHEMA`, and counts that are added up over shards."""
 
     accepted: pl.DataFrame
     rejected: pl.DataFrame
+    facts: Facts = {}  # noqa: RUF012 - never written to
 
 
 @dataclass
 class Tally:
-    """Counts of a step over all buckets; a reason counts up to its first colon (`duplicate_of:<id>`)."""
+    """Counts of a step over all shards; a reason counts up to its first colon (`duplicate_of:<id>`)."""
 
     rows_in: int = 0
     rows_out: int = 0
     rows_rejected: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[str]] = field(default_factory=dict)
+    facts: Facts = field(default_factory=dict)
 
-    def add(self, rows_in: int, sifted: Sifted) -> None:
-        """Count one bucket."""
-        self.rows_in += rows_in
-        self.rows_out += sifted.accepted.height
-        self.rows_rejected += sifted.rejected.height
-        for uri, reasons in sifted.rejected.select("uri", "reasons").iter_rows():
-            for reason in dict.fromkeys(text.partition(":")[0] for text in reasons):
-                self.reasons[reason] += 1
-                named = self.examples.setdefault(reason, [])
-                if len(named) < _EXAMPLES:
-                    named.append(uri)
+    def add(self, other: "Tally") -> None:
+        """Add what another part counted."""
+        self.rows_in += other.rows_in
+        self.rows_out += other.rows_out
+        self.rows_rejected += other.rows_rejected
+        self.bytes_in += other.bytes_in
+        self.bytes_out += other.bytes_out
+        self.reasons.update(other.reasons)
+        for reason, uris in other.examples.items():
+            named = self.examples.setdefault(reason, [])
+            named += uris[: _EXAMPLES - len(named)]
+        self.facts = add_facts(self.facts, other.facts)
+
+    def note(self) -> Facts:
+        """As JSON has it."""
+        return {**{item.name: getattr(self, item.name) for item in fields(self)}, "reasons": dict(self.reasons)}
+
+    @classmethod
+    def of_note(cls, noted: Mapping[str, Any]) -> Self:
+        """From JSON."""
+        return cls(**{**noted, "reasons": Counter(noted["reasons"])})
 
     def in_words(self) -> str:
         """Reasons with their counts, the most frequent first."""
@@ -96,6 +113,7 @@ class Tally:
     def report(self, step: str, facts: Mapping[str, Any]) -> Report:
         """Report of a step that passed documents on, with the uris of a few rejected ones."""
         reasons = f"; {self.rows_rejected:,} rejected: {self.in_words()}" if self.rows_rejected else ""
+        counted = {"bytes_in": self.bytes_in, "bytes_out": self.bytes_out, **facts}
         return Report(
             step=step,
             summary=f"{self.rows_out:,} of {self.rows_in:,} documents{reasons}",
@@ -103,8 +121,42 @@ class Tally:
             rows_out=self.rows_out,
             rows_rejected=self.rows_rejected,
             reasons=dict(sorted(self.reasons.items())),
-            facts={**facts, "rejected_examples": self.examples},
+            facts={**counted, "rejected_examples": self.examples},
         )
+
+
+def tally_of(rows_in: int, bytes_in: int, sifted: Sifted) -> Tally:
+    """Counts of one shard."""
+    reasons: Counter[str] = Counter()
+    examples: dict[str, list[str]] = {}
+    for uri, given in sifted.rejected.select("uri", "reasons").iter_rows():
+        for reason in dict.fromkeys(text.partition(":")[0] for text in given):
+            reasons[reason] += 1
+            named = examples.setdefault(reason, [])
+            if len(named) < _EXAMPLES:
+                named.append(uri)
+    height, size = sifted.accepted.height, text_bytes(sifted.accepted)
+    return Tally(rows_in, height, sifted.rejected.height, bytes_in, size, reasons, examples, dict(sifted.facts))
+
+
+def add_facts(first: Facts, second: Facts) -> Facts:
+    """Numbers added, mappings key by key, lists one after the other; anything else must be the same in both."""
+    found = dict(first)
+    for key, value in second.items():
+        if key not in found:
+            found[key] = value
+        elif isinstance(value, Mapping):
+            found[key] = add_facts(found[key], dict(value))
+        elif isinstance(value, int | float | list) and not isinstance(value, bool):
+            found[key] = found[key] + value
+        elif found[key] != value:
+            raise ValueError(f"facts differ: {key} is {found[key]!r} and {value!r}")
+    return found
+
+
+def text_bytes(frame: pl.DataFrame) -> int:
+    """UTF-8 bytes of a frame's texts."""
+    return int(frame["text"].str.len_bytes().sum()) if frame.height else 0
 
 
 def document_id(uri: str) -> str:
@@ -117,47 +169,98 @@ def digest_of(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def part(bucket: str) -> str:
-    """File name of a bucket."""
-    return f"part-{bucket}.parquet"
+def with_texts(frame: pl.DataFrame, texts: Mapping[int, str]) -> pl.DataFrame:
+    """The frame with other texts in some rows (by number from 0), their digests made anew."""
+    if not texts:
+        return frame
+    rows = pl.DataFrame(
+        {"row": list(texts), "new": list(texts.values()), "mark": [digest_of(text) for text in texts.values()]},
+        schema={"row": pl.UInt32, "new": pl.String, "mark": pl.String},
+    )
+    return (
+        frame.with_row_index("row")
+        .join(rows, on="row", how="left", maintain_order="left")
+        .with_columns(text=pl.coalesce("new", "text"), digest=pl.coalesce("mark", "digest"))
+        .select(frame.columns)
+    )
 
 
-def read_bucket(folder: Path, bucket: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
-    """Rows of one bucket, sorted by id.
+def sifted(frame: pl.DataFrame, against: Mapping[int, tuple[str, ...]], facts: Facts) -> Sifted:
+    """A shard parted: the rows (by number from 0) that something is against, with the reasons, and the others."""
+    if not against:
+        return Sifted(frame, REJECTED_SCHEMA.to_frame(), facts)
+    rows = pl.Series(list(against), dtype=pl.UInt32)
+    is_out = pl.Series(np.isin(np.arange(frame.height, dtype=np.uint32), rows.to_numpy()))
+    order = sorted(against)
+    rejected = frame[order].with_columns(
+        reasons=pl.Series([list(against[row]) for row in order], dtype=pl.List(pl.String))
+    )
+    return Sifted(frame.filter(~is_out), rejected, facts)
+
+
+def part(name: str) -> str:
+    """File name of a shard."""
+    return f"part-{name}.parquet"
+
+
+def read_index(folder: Path) -> list[Shard]:
+    """Shards of a table, in their order.
 
     Raises:
-        StepError: the bucket is not there.
+        StepError: there is no table.
     """
-    path = folder / part(bucket)
-    if not path.is_file():
+    try:
+        return [Shard(**entry) for entry in json.loads((folder / INDEX).read_text(encoding="utf-8"))]
+    except FileNotFoundError:
         raise StepError(
-            f"expected a document table in {folder}, found no {path.name}; "
+            f"expected a document table in {folder}, found no {INDEX}; "
             f"run what makes it first: `dvc repro {folder.name}`"
-        )
+        ) from None
+
+
+def write_index(out: Path, shards: Iterable[Shard]) -> None:
+    """Write the index of a table, one line a shard."""
+    lines = (json.dumps(shard._asdict(), separators=(", ", ": ")) for shard in shards)
+    (out / INDEX).write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
+
+
+def read_shard(folder: Path, name: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    """Rows of one shard.
+
+    Raises:
+        StepError: the shard is not there.
+    """
+    path = folder / part(name)
+    if not path.is_file():
+        raise StepError(f"expected {path}, found none; make the table anew: `dvc repro {folder.name}`")
     return pl.read_parquet(path, columns=list(columns) if columns else None, glob=False)
 
 
 def read(folder: Path, columns: Sequence[str] | None = None) -> pl.DataFrame:
-    """Rows of all buckets, which is the order of ids.
+    """Rows of all shards; ask for the columns that you need.
 
     Raises:
-        StepError: a bucket is not there.
+        StepError: there is no table, or a shard of it is not there.
     """
-    return pl.concat(read_bucket(folder, bucket, columns) for bucket in BUCKETS)
+    empty = pl.DataFrame(schema={name: SCHEMA[name] for name in columns or COLUMNS})
+    return pl.concat([empty, *(read_shard(folder, shard.name, columns) for shard in read_index(folder))])
 
 
 def read_rejected(folder: Path) -> pl.DataFrame:
     """Rejected rows of a step, none if it rejected none."""
-    paths = [path for bucket in BUCKETS if (path := folder / REJECTED / part(bucket)).is_file()]
+    paths = [path for shard in read_index(folder) if (path := folder / REJECTED / part(shard.name)).is_file()]
     return pl.concat([REJECTED_SCHEMA.to_frame(), *(pl.read_parquet(path, glob=False) for path in paths)])
 
 
-def write_bucket(out: Path, bucket: str, sifted: Sifted) -> None:
-    """Write one bucket: accepted rows always, rejected rows where there are some."""
-    write_table(out / part(bucket), sifted.accepted.select(COLUMNS).sort("id", "uri"))
+def files_of(name: str, sifted: Sifted) -> tuple[Shard, dict[str, bytes]]:
+    """A parted shard as its entry of the index and its files: accepted rows, and rejected ones where there are some."""
+    accepted = parquet_bytes(sifted.accepted.select(COLUMNS))
+    files = {part(name): accepted}
     if sifted.rejected.height:
-        rejected = sifted.rejected.select(list(REJECTED_SCHEMA)).sort("id", "uri")
-        write_table(out / REJECTED / part(bucket), rejected)
+        files[f"{REJECTED}/{part(name)}"] = parquet_bytes(sifted.rejected.select(list(REJECTED_SCHEMA)))
+    digest = hashlib.sha256(accepted).hexdigest()
+    size = text_bytes(sifted.accepted)
+    return Shard(name, sifted.accepted.height, size, digest, sifted.rejected.height), files
 
 
 def write_table(path: Path, frame: pl.DataFrame) -> None:
@@ -173,45 +276,12 @@ def parquet_bytes(frame: pl.DataFrame) -> bytes:
     return file.getvalue()
 
 
-def write_all(out: Path, accepted: pl.DataFrame, rejected: pl.DataFrame) -> Tally:
-    """Part whole tables into buckets and write them."""
-    tally = Tally()
-    for bucket in BUCKETS:
-        mine = pl.col("id").str.starts_with(bucket)
-        sifted = Sifted(accepted.filter(mine), rejected.filter(mine))
-        write_bucket(out, bucket, sifted)
-        tally.add(sifted.accepted.height + sifted.rejected.height, sifted)
-    return tally
-
-
-def sift(source: Path, out: Path, part_bucket: Callable[[pl.DataFrame], Sifted]) -> Tally:
-    """Pass each bucket of `source` through `part_bucket` and write what it says to `out`.
-
-    Raises:
-        StepError: a bucket of `source` is not there.
-    """
-    tally = Tally()
-    for bucket in BUCKETS:
-        frame = read_bucket(source, bucket)
-        sifted = part_bucket(frame)
-        write_bucket(out, bucket, sifted)
-        tally.add(frame.height, sifted)
-    return tally
-
-
-def judge_rows(frame: pl.DataFrame, judge: Judge) -> Sifted:
-    """Part a bucket by a judge of one document; a kept text gets its new digest, a dropped one stays as it came."""
-    kept: list[tuple[str, ...]] = []
-    dropped: list[tuple[Any, ...]] = []
-    for row in frame.iter_rows():
-        document = Document(*row)
-        verdict = judge(document)
-        if isinstance(verdict, Drop):
-            dropped.append((*document, list(verdict.reasons)))
-        elif verdict.text == document.text:
-            kept.append(document)
-        else:
-            kept.append(document._replace(text=verdict.text, digest=digest_of(verdict.text)))
-    return Sifted(
-        pl.DataFrame(kept, schema=SCHEMA, orient="row"), pl.DataFrame(dropped, schema=REJECTED_SCHEMA, orient="row")
-    )
+def write_all(out: Path, accepted: pl.DataFrame, rejected: pl.DataFrame, *, name: str = "0") -> Tally:
+    """Write a small table as one shard."""
+    sifted = Sifted(accepted, rejected)
+    shard, files = files_of(name, sifted)
+    for file, data in files.items():
+        (out / file).parent.mkdir(parents=True, exist_ok=True)
+        (out / file).write_bytes(data)
+    write_index(out, [shard])
+    return tally_of(accepted.height + rejected.height, text_bytes(accepted), sifted)

@@ -9,6 +9,11 @@ Figures = NDArray[Any]  # records of `kernel.STATISTICS`, one a document
 Against = NDArray[np.bool_]  # one a document
 
 
-def share(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Part of the whole; of nothing, none."""
-    return np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)
+def share(part: NDArray[np.int64], whole: NDArray[np.int64], *, of_nothing: float = 0.0) -> NDArray[np.float64]:
+    """Part of the whole."""
+    return np.divide(part, whole, out=np.full(len(part), of_nothing), where=whole > 0)
+
+
+def at_least(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Part of the whole for a rule that asks for enough of it: where there is nothing, none is missing."""
+    return share(part, whole, of_nothing=np.inf)

@@ -9,8 +9,9 @@ from statistics import median_low
 from typing import NamedTuple
 
 from tasks.big_data import documents
-from tasks.big_data.sources import CODE_SUFFIXES, suffix_of
-from tasks.params import Clean, Thresholds
+from tasks.big_data.formats import CODE_SUFFIXES
+from tasks.big_data.sources import suffix_of
+from tasks.params import Params, Thresholds
 from tasks.presets import TextKind
 
 # Gopher (https://arxiv.org/abs/2112.11446, appendix A.1.1) takes no document of fewer than 50 words, about 300
@@ -27,14 +28,20 @@ class Choice(NamedTuple):
     thresholds: Thresholds
 
 
-def choices(folder: Path, clean: Clean) -> dict[str, Choice]:
-    """Choice for each source of a document table: as `clean.preset` says, else from its documents."""
-    if clean.preset != "auto":
-        sources = documents.read(folder, ["source"])["source"].unique()
-        found = dict.fromkeys(sources, (clean.preset, "as clean.preset says"))
-    else:
-        found = {source: kind_of_text(documents_) for source, documents_ in _measured(folder).items()}
-    return {source: Choice(kind, why, clean.thresholds(kind)) for source, (kind, why) in sorted(found.items())}
+def choices(folder: Path, params: Params) -> dict[str, Choice]:
+    """Choice for each source of a document table: as it or `clean.preset` says, else from its documents."""
+    uris = documents.read(folder, ["source"])["source"].unique().sort()
+    given = {uri: params.source(uri) for uri in uris}
+    own = {source.uri for source in params.discover.sources if source.kind}
+    measured = _measured(folder) if any(source.kind == "auto" for source in given.values()) else {}
+    found: dict[str, Choice] = {}
+    for uri, source in given.items():
+        if source.kind == "" or source.kind == "auto":
+            kind, why = kind_of_text(measured[uri])
+        else:
+            kind, why = source.kind, "as the source says" if uri in own else "as clean.preset says"
+        found[uri] = Choice(kind, why, params.clean.thresholds(kind))
+    return found
 
 
 def kind_of_text(lengths: Mapping[str, int]) -> tuple[TextKind, str]:
@@ -46,7 +53,7 @@ def kind_of_text(lengths: Mapping[str, int]) -> tuple[TextKind, str]:
         return "prose", "no document has text"
     code = sum(suffix_of(uri) in CODE_SUFFIXES for uri in lengths)
     if code > _MOST * len(lengths):
-        return "code", f"{code:,} of {len(lengths):,} documents are files ending in {' '.join(CODE_SUFFIXES)}"
+        return "code", f"{code:,} of {len(lengths):,} documents are files of source code"
     middle = median_low(lengths.values())
     short = middle < NOTE_CHARACTERS
     measure = f"median length {middle:,} characters, {'below' if short else 'at least'} {NOTE_CHARACTERS}"
@@ -56,8 +63,8 @@ def kind_of_text(lengths: Mapping[str, int]) -> tuple[TextKind, str]:
 def _measured(folder: Path) -> dict[str, dict[str, int]]:
     """Source -> uri -> length without white space around it; a source of blank documents has no lengths."""
     found: dict[str, dict[str, int]] = {}
-    for bucket in documents.BUCKETS:
-        for source, uri, text in documents.read_bucket(folder, bucket, ["source", "uri", "text"]).iter_rows():
+    for shard in documents.read_index(folder):
+        for source, uri, text in documents.read_shard(folder, shard.name, ["source", "uri", "text"]).iter_rows():
             lengths = found.setdefault(source, {})
             if length := len(text.strip()):
                 lengths[uri] = length

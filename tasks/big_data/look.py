@@ -7,13 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
 
 from data_contracts.records import SourceFile
 from infra.settings import Settings
-from tasks.big_data.places import S3, SIDE_BY_SIDE, DiskPlace, Place, Places, base_of, root_of
+from tasks.big_data.globs import excluded, matches
+from tasks.big_data.places import SIDE_BY_SIDE, DiskPlace, Place, Places, base_of, root_of, web_place
 from tasks.big_data.sources import READ_SUFFIXES, Digests, kind_of
-from tasks.params import STDLIB_URI
 from tasks.report import StepError
+from tasks.source import HTTP, S3, STDLIB_URI, Source, split_glob
 
 # Folders and files of the standard library that are tests, demonstrations, other people's packages, generated
 # text (pydoc_data) or this machine's build record, which names its folders.
@@ -44,7 +46,7 @@ class Found:
             self.ignored_examples.append(_printable(uri))
 
 
-def look(sources: tuple[str, ...], settings: Settings, digests: Digests) -> Found:
+def look(sources: tuple[Source, ...], settings: Settings, digests: Digests) -> Found:
     """Files of all sources.
 
     Raises:
@@ -63,52 +65,66 @@ def look(sources: tuple[str, ...], settings: Settings, digests: Digests) -> Foun
     return all_found
 
 
-def _look_at(source: str, settings: Settings, digests: Digests) -> Found:
-    found = Found()
-    if source.startswith(S3):
+def _look_at(source: Source, settings: Settings, digests: Digests) -> Found:
+    found, uri = Found(), source.uri
+    if source.format and kind_of("", source.format) is None:
+        raise StepError(
+            f"discover.sources: {uri!r}: expected a format that is read, one of {READ_SUFFIXES}, "
+            f"found {source.format!r}"
+        )
+    if uri.startswith(S3):
         places: Iterable[tuple[str, Place]] = _objects(source, settings, digests, found)
-        where = source
+        where = uri
+    elif uri.startswith(HTTP):
+        places, where = [(base_of(uri), web_place(uri))], uri
     else:
-        root = root_of(source, settings)
+        root = root_of(uri, settings)
         if not root.exists():
             raise StepError(
                 f"discover.sources: expected a folder, a file or {STDLIB_URI}, found nothing at {root} "
-                f"({source!r}); relative paths start at ABCD_SOURCE_ROOT ({settings.source_root})"
+                f"({uri!r}); relative paths start at ABCD_SOURCE_ROOT ({settings.source_root})"
             )
         places = _files(source, root, settings, found)
         where = str(root)
-    for uri, place in places:
-        _add(uri, source, place, digests, found)
+    for name, place in places:
+        _add(name, source, place, digests, found)
     if found.files:
         return found
     if found.unreadable:
-        uri, reason = next(iter(found.unreadable.items()))
+        name, reason = next(iter(found.unreadable.items()))
         raise StepError(
-            f"discover.sources: {source!r}: none of {len(found.unreadable)} files can be read; "
-            f"the first is {uri}: {reason}"
+            f"discover.sources: {uri!r}: none of {len(found.unreadable)} files can be read; "
+            f"the first is {name}: {reason}"
         )
     passed = ", ".join(f"{count} x {kind}" for kind, count in sorted(found.ignored.items()))
+    nothing = "no file of such a name" if split_glob(uri)[1] else "no file"
     raise StepError(
-        f"discover.sources: {source!r} ({where}) has no document: expected {READ_SUFFIXES}, "
-        f"found {passed or 'no file'}; name another source in params.yaml or with --source"
+        f"discover.sources: {uri!r} ({where}) has no document: expected {READ_SUFFIXES}, "
+        f"found {passed or nothing}; name another source in params.yaml or with --source"
     )
 
 
-def _objects(source: str, settings: Settings, digests: Digests, found: Found) -> list[tuple[str, Place]]:
+def _objects(source: Source, settings: Settings, digests: Digests, found: Found) -> list[tuple[str, Place]]:
     """Uri and place of each object of a bucket's source, in a fixed order; new ones are read side by side."""
     taken: list[tuple[str, Place]] = []
-    base = base_of(source)
-    for uri, place in Places(settings).bucket(source).items():
-        *folders, name = uri.removeprefix(f"{base}/").split("/")
+    base = base_of(source.uri)
+    for uri, place in Places(settings).bucket(source.uri).items():
+        below = uri.removeprefix(f"{base}/")
+        *folders, name = below.split("/")
+        if not _named(source, below):
+            continue
         if name.startswith("."):
             found.ignore(uri, "hidden")
+        elif excluded(source.exclude, below):
+            found.ignore(uri, "excluded")
         elif any(folder.startswith(".") or folder in _SKIPPED_FOLDERS for folder in folders):
             found.ignore(uri, "in a skipped folder")
         else:
             taken.append((uri, place))
     if not taken and not found.ignored:
         raise StepError(
-            f"discover.sources: expected objects, found none at {source!r}; look at the name, and at AWS_ENDPOINT_URL"
+            f"discover.sources: expected objects, found none at {source.uri!r}; "
+            "look at the name, and at AWS_ENDPOINT_URL"
         )
 
     def digest(place: Place) -> None:
@@ -116,13 +132,19 @@ def _objects(source: str, settings: Settings, digests: Digests, found: Found) ->
             digests.of(place)
 
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-        list(pool.map(digest, [place for uri, place in taken if kind_of(uri)]))
+        list(pool.map(digest, [place for uri, place in taken if kind_of(uri, source.format)]))
     return taken
 
 
-def _files(source: str, root: Path, settings: Settings, found: Found) -> Iterator[tuple[str, Place]]:
+def _named(source: Source, below: str) -> bool:
+    """Whether the source's glob means a file, which is said by its path below where the glob starts."""
+    _, pattern = split_glob(source.uri)
+    return not pattern or matches(pattern, below)
+
+
+def _files(source: Source, root: Path, settings: Settings, found: Found) -> Iterator[tuple[str, Place]]:
     """Uri and place of each file of a source, in a fixed order."""
-    base = base_of(source)
+    base = base_of(source.uri)
     if not root.is_dir():
         yield base, DiskPlace(root)
         return
@@ -133,24 +155,33 @@ def _files(source: str, root: Path, settings: Settings, found: Found) -> Iterato
 
     for folder, folders, names in os.walk(root, onerror=closed):
         inner = Path(folder).relative_to(root).as_posix()
-        here = base.rstrip("/") if inner == "." else f"{base.rstrip('/')}/{inner}"
-        folders[:] = [name for name in sorted(folders) if _enters(source, Path(folder, name), ours, found)]
+        above = "" if inner == "." else f"{inner}/"
+        folders[:] = [
+            name for name in sorted(folders) if _enters(source, Path(folder, name), f"{above}{name}", ours, found)
+        ]
         for name in sorted(names):
+            uri = f"{base.rstrip('/')}/{above}{name}"
+            if not _named(source, f"{above}{name}"):
+                continue
             if name.startswith("."):
-                found.ignore(f"{here}/{name}", "hidden")
+                found.ignore(uri, "hidden")
+            elif excluded(source.exclude, f"{above}{name}"):
+                found.ignore(uri, "excluded")
             else:
-                yield f"{here}/{name}", DiskPlace(Path(folder, name))
+                yield uri, DiskPlace(Path(folder, name))
 
 
-def _enters(source: str, folder: Path, ours: set[Path], found: Found) -> bool:
+def _enters(source: Source, folder: Path, below: str, ours: set[Path], found: Found) -> bool:
     """Whether a folder below a source is walked into; one that is not is counted."""
-    name, stdlib = folder.name, source == STDLIB_URI
+    name, stdlib = folder.name, source.uri == STDLIB_URI
     if name in _SKIPPED_FOLDERS or (stdlib and name in _STDLIB_LEFT_OUT):
         reason = name
     elif stdlib and name.startswith(_STDLIB_BUILD_RECORDS):
         reason = "build record"
     elif name.startswith("."):
         reason = "hidden"
+    elif excluded(source.exclude, below):
+        reason = "excluded"
     elif folder.is_symlink():
         reason = "symbolic link"  # may lead in a circle
     elif folder.resolve() in ours:
@@ -161,10 +192,10 @@ def _enters(source: str, folder: Path, ours: set[Path], found: Found) -> bool:
     return False
 
 
-def _add(uri: str, source: str, place: Place, digests: Digests, found: Found) -> None:
+def _add(uri: str, source: Source, place: Place, digests: Digests, found: Found) -> None:
     """Add one file if it is a source, else say why not."""
-    stdlib, path = source == STDLIB_URI, PurePosixPath(str(place))
-    if kind_of(path.name) is None or (stdlib and path.suffix != ".py"):
+    stdlib, path = source.uri == STDLIB_URI, PurePosixPath(urlsplit(uri).path if uri.startswith(HTTP) else str(place))
+    if kind_of(uri, source.format) is None or (stdlib and path.suffix != ".py"):
         found.ignore(uri, _printable(path.suffix.lower()) or "no suffix")
     elif stdlib and path.name.startswith(_STDLIB_BUILD_RECORDS):
         found.ignore(uri, "build record")
@@ -179,7 +210,7 @@ def _add(uri: str, source: str, place: Place, digests: Digests, found: Found) ->
         except OSError as error:
             found.unreadable[uri] = str(error.strerror)
             return
-        found.files[uri] = SourceFile(uri=uri, source=source, size=size, sha256=digest)
+        found.files[uri] = SourceFile(uri=uri, source=source.uri, size=size, sha256=digest)
 
 
 def _printable(text: str) -> str:

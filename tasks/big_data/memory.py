@@ -1,60 +1,133 @@
-"""What ingest remembers: rows by the digest of all that they were made from; it saves reading, it changes nothing."""
+"""What steps remember: the files that came of a shard, by the digest of all they were made of; it changes no result.
+
+An entry is a folder `.abcd/cache/shards/<step>/<key>` with the files and `entry.json`, written last. Files go into a
+step's output as hard links, so that what did not change costs neither reading nor writing nor space.
+"""
 
 import hashlib
-import io
-from itertools import groupby
+import json
+import logging
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
-import polars as pl
+import numpy as np
+import xxhash
+from pydantic import BaseModel
 
-from tasks.big_data.documents import parquet_bytes
-from tasks.big_data.readers import Row, reader_version
-from tasks.big_data.sources import ROW_SUFFIXES
-from tasks.sealed import read_sealed, write_sealed
+from tasks.report import write_json
 
-ROWS_SUFFIX = ".rows"
-_SCHEMA = pl.Schema(
-    {"key": pl.String(), "row": pl.Int64(), "text": pl.String(), "encoding": pl.String(), "reason": pl.String()}
-)
+logger = logging.getLogger(__name__)
+
+_ENTRY = "entry.json"
+_ROOMS = (Path(__file__).parent, Path(__file__).parents[2] / "data_contracts")
+_STANDS_ON = (
+    "polars", "pyarrow", "numpy", "numba", "orjson", "pycld2", "ftfy", "tokenizers", "charset-normalizer", "zstandard",
+    "pypdfium2", "python-docx", "python-pptx", "python-calamine", "resiliparse", "lxml",
+)  # fmt: skip
+
+
+@cache
+def code_version() -> str:
+    """Digest of all code that makes documents, and of the libraries that it stands on."""
+    digest = hashlib.sha256(" ".join(f"{name} {_version(name)}" for name in _STANDS_ON).encode())
+    files = (file for room in _ROOMS for file in sorted(room.iterdir()) if file.suffix in (".py", ".yaml"))
+    for file in files:
+        digest.update(f"{file.name} ".encode() + hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _version(library: str) -> str:
+    try:
+        return version(library)
+    except PackageNotFoundError:  # an extra that is not installed
+        return "none"
+
+
+def key_of(*made_of: Any) -> str:
+    """Name of all that a result depends on, the code included.
+
+    Raises:
+        TypeError: something is given whose content cannot be told.
+    """
+    return hashlib.sha256(f"{code_version()} {_spelt(made_of)}".encode()).hexdigest()[:40]
+
+
+def _spelt(value: Any) -> str:
+    """A value in full, the same way in every process."""
+    if isinstance(value, BaseModel):
+        return f"{type(value).__name__} {value.model_dump_json()}"
+    if isinstance(value, bytes):
+        return f"bytes {hashlib.sha256(value).hexdigest()}"
+    if value is None or isinstance(value, str | int | float):
+        return repr(value)
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(sorted(f"{_spelt(key)}: {_spelt(item)}" for key, item in value.items())) + "}"
+    if isinstance(value, set | frozenset):
+        return "{" + ", ".join(sorted(map(_spelt, value))) + "}"
+    if isinstance(value, Sequence):
+        return f"{type(value).__name__}(" + ", ".join(map(_spelt, value)) + ")"
+    if isinstance(value, np.ndarray):
+        return f"array {value.dtype} {value.shape} {hashlib.sha256(value.tobytes()).hexdigest()}"
+    raise TypeError(f"expected numbers, texts, models and collections of them, found {type(value).__name__}")
 
 
 class Memory:
-    """Rows by key; each run adds one file with what it read for the first time."""
+    """What one step remembers."""
 
-    def __init__(self, folder: Path, keys: set[str]) -> None:
-        """Load what is remembered under `keys`; a file that was damaged is removed and said."""
-        self._folder = folder
-        self._known: dict[str, list[Row]] = {}
-        self._fresh: dict[str, list[Row]] = {}
-        for path in sorted(folder.glob(f"*{ROWS_SUFFIX}")):
-            data = read_sealed(path)
-            if data is not None:
-                self._load(pl.read_parquet(io.BytesIO(data), schema=_SCHEMA), keys)
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
 
-    @staticmethod
-    def key(sha256: str, suffix: str, compression: str, text_column: str) -> str:
-        """Name of all that a source's rows depend on."""
-        column = text_column if suffix in ROW_SUFFIXES else ""
-        return hashlib.sha256("\0".join((sha256, suffix, compression, column, reader_version())).encode()).hexdigest()
+    def recall(self, key: str, out: Path) -> dict[str, Any] | None:
+        """Link the files of an entry into `out`; what was noted with them, None if nothing sound is remembered."""
+        folder = self.folder / key
+        try:
+            entry: dict[str, Any] = json.loads((folder / _ENTRY).read_bytes())
+            sound = all(_seal((folder / str(number)).read_bytes()) == seal
+                        for number, seal in enumerate(entry["files"].values()))  # fmt: skip
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError):
+            sound = False
+        if not sound:
+            logger.warning("%s was damaged and is removed; what it remembered is made again", folder)
+            shutil.rmtree(folder, ignore_errors=True)
+            return None
+        for number, name in enumerate(entry["files"]):
+            _place(folder / str(number), out / name)
+        os.utime(folder)  # by which `abcd gc` knows that it is used
+        noted: dict[str, Any] = entry["noted"]
+        return noted
 
-    def rows(self, key: str) -> list[Row] | None:
-        """Rows that are remembered, None if there are none."""
-        return self._known.get(key) or self._fresh.get(key)
+    def keep(self, key: str, files: Mapping[str, bytes], noted: Mapping[str, Any], out: Path) -> None:
+        """Write files into `out` and remember them, with what is noted."""
+        folder = self.folder / key
+        fresh = folder.with_name(f".{key}.{os.getpid()}")
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True)
+        for number, data in enumerate(files.values()):
+            (fresh / str(number)).write_bytes(data)
+        seals = {name: _seal(data) for name, data in files.items()}
+        write_json(fresh / _ENTRY, {"files": seals, "noted": dict(noted)})
+        for number, name in enumerate(files):
+            _place(fresh / str(number), out / name)
+        shutil.rmtree(folder, ignore_errors=True)
+        fresh.rename(folder)
 
-    def keep(self, key: str, rows: list[Row]) -> None:
-        """Remember rows."""
-        self._fresh[key] = rows
 
-    def save(self) -> None:
-        """Write what is new, under a name that says what it holds."""
-        if not self._fresh:
-            return
-        name = hashlib.sha256("".join(sorted(self._fresh)).encode()).hexdigest()[:32]
-        rows = [(key, *row) for key in sorted(self._fresh) for row in self._fresh[key]]
-        table = pl.DataFrame(rows, schema=_SCHEMA, orient="row")
-        write_sealed(self._folder / f"{name}{ROWS_SUFFIX}", parquet_bytes(table))
+def _seal(data: bytes) -> str:
+    """Tells damage, not tampering: what is here was made here."""
+    return xxhash.xxh3_128_hexdigest(data)
 
-    def _load(self, frame: pl.DataFrame, keys: set[str]) -> None:
-        wanted = frame.filter(pl.col("key").is_in(list(keys)))
-        for key, rows in groupby(wanted.iter_rows(), key=lambda row: row[0]):
-            self._known[key] = [Row(*row[1:]) for row in rows]
+
+def _place(file: Path, to: Path) -> None:
+    to.parent.mkdir(parents=True, exist_ok=True)
+    to.unlink(missing_ok=True)
+    try:
+        os.link(file, to)
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(file, to)

@@ -6,18 +6,16 @@ from typing import NamedTuple
 
 import numpy as np
 import polars as pl
-from tokenizers import Tokenizer
 
 from infra.settings import Settings
 from tasks.big_data import documents
+from tasks.big_data.encoder import Encoder
 from tasks.big_data.split import held_out, trained_before
 from tasks.params import Params
 from tasks.progress import Progress
-from tasks.report import Report, StepError
+from tasks.report import Report
 
 TRAIN, HELD_OUT = "train", "held_out"
-# Token of `<|endoftext|>`, which ends every document; `tokenizer` makes it the first.
-END_OF_TEXT_ID = 0
 _INDEX_SCHEMA = pl.Schema(
     {"id": pl.String(), "uri": pl.String(), "group": pl.String(), "split": pl.String(), "offset": pl.Int64(),
      "tokens": pl.Int64(), "bytes": pl.Int64()}
@@ -41,17 +39,20 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
         StepError: there is no tokenizer, or too few documents to hold one out.
     """
     source = settings.artifacts / "validate"
-    tokenizer = _tokenizer(settings.artifacts / "tokenizer" / "tokenizer.json")
+    encoder = Encoder(settings.artifacts / "tokenizer" / "tokenizer.json", _sample(source))
     kept_back = held_out(
         documents.read(source, ["id", "digest"]), params.pack, trained_before(settings.artifacts / "discover")
     )
     progress = settings.runs / "progress" / "pack.json"
     splits: dict[str, list[Packed]] = {TRAIN: [], HELD_OUT: []}
-    with Progress("pack", total=len(documents.BUCKETS), unit="buckets", file=progress) as shown:
-        for bucket in shown.over(documents.BUCKETS):
-            for document in encode(documents.read_bucket(source, bucket), tokenizer):
+    shards = documents.read_index(source)
+    with Progress("pack", total=len(shards), unit="shards", file=progress) as shown:
+        for shard in shown.over(shards):
+            for document in encode(documents.read_shard(source, shard.name), encoder):
                 splits[HELD_OUT if document.id in kept_back else TRAIN].append(document)
-    kind = np.uint16 if tokenizer.get_vocab_size() <= np.iinfo(np.uint16).max else np.uint32
+    for packed in splits.values():
+        packed.sort(key=lambda document: document.id)
+    kind = np.uint16 if encoder.vocab_size <= np.iinfo(np.uint16).max else np.uint32
     for split, packed in splits.items():
         np.save(out / f"{split}.npy", np.concatenate([document.tokens for document in packed]).astype(kind))
     index = pl.concat(_index(split, packed) for split, packed in splits.items())
@@ -60,23 +61,18 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
     return _report(index, str(np.dtype(kind)))
 
 
-def encode(frame: pl.DataFrame, tokenizer: Tokenizer) -> Iterator[Packed]:
+def encode(frame: pl.DataFrame, encoder: Encoder) -> Iterator[Packed]:
     """Tokens of each document, then the end token."""
-    texts = frame["text"].to_list()
-    encodings = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-    for (id_, uri, group, text), encoding in zip(
-        frame.select("id", "uri", "group", "text").iter_rows(), encodings, strict=True
-    ):
-        yield Packed(id_, uri, group, text, np.array([*encoding.ids, END_OF_TEXT_ID], dtype=np.uint32))
+    ids, counts = encoder.encode(frame["text"])
+    rows = frame.select("id", "uri", "group", "text").iter_rows()
+    for (id_, uri, group, text), end, count in zip(rows, np.cumsum(counts), counts, strict=True):
+        yield Packed(id_, uri, group, text, ids[end - count : end])
 
 
-def _tokenizer(path: Path) -> Tokenizer:
-    if not path.is_file():
-        raise StepError(f"expected a tokenizer, found no {path}; make it first: `dvc repro tokenizer`")
-    tokenizer = Tokenizer.from_file(str(path))
-    # A document that spells out "<|endoftext|>" must not end there.
-    tokenizer.encode_special_tokens = True
-    return tokenizer
+def _sample(source: Path) -> Iterator[str]:
+    """A few documents of the run, which both tokenizer libraries must agree on."""
+    for shard in documents.read_index(source)[:1]:
+        yield from documents.read_shard(source, shard.name, ["text"])["text"].head(64)
 
 
 def _index(split: str, packed: list[Packed]) -> pl.DataFrame:

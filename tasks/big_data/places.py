@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Protocol
+from urllib.parse import urlsplit, urlunsplit
 
 from infra.settings import Settings
 from infra.storage import S3Store, StorageError, Stored
-from tasks.params import STDLIB_URI
 from tasks.report import StepError, sha256_of
+from tasks.source import HTTP, STDLIB_URI, split_glob
+from tasks.source import S3 as S3
 
-S3 = "s3://"
 SIDE_BY_SIDE = 16  # requests to a bucket, whose answers take their time
 
 Stamp = list[int | str]
@@ -110,6 +111,8 @@ class Places:
         """Place of a source file with this uri, of a source as given."""
         if source.startswith(S3):
             return self.bucket(source).get(uri) or BucketPlace(*_opened(uri))
+        if source.startswith(HTTP):
+            return web_place(source)
         stdlib = f"{STDLIB_URI}/"
         if uri.startswith(stdlib):
             return DiskPlace(root_of(STDLIB_URI, self._settings) / uri.removeprefix(stdlib))
@@ -129,8 +132,16 @@ class Places:
         return self._buckets[source]
 
 
+def web_place(source: str) -> Place:
+    """Place of the file with this URL."""
+    # Here, because only sources of the web need its client.
+    from tasks.big_data.web import WebPlace
+
+    return WebPlace(source)
+
+
 def root_of(source: str, settings: Settings) -> Path:
-    """Folder or file of a source on a disk.
+    """Folder or file of a source on a disk, of a glob the folder that it starts in.
 
     Raises:
         StepError: the source is a URL of a scheme we do not read.
@@ -139,17 +150,25 @@ def root_of(source: str, settings: Settings) -> Path:
         return Path(sysconfig.get_path("stdlib"))
     if "://" in source:
         raise StepError(
-            f"discover.sources: expected a folder or a file, local or s3://, or {STDLIB_URI}, found {source!r}; "
-            "copy it to a local folder and name that"
+            f"discover.sources: expected a folder or a file, local or s3://, a file by https://, {STDLIB_URI}, or a "
+            f"database URL with a query, found {source!r}; copy it to a local folder and name that, or add the query"
         )
-    return settings.source_root / source
+    return settings.source_root / split_glob(source)[0]
 
 
 def base_of(source: str) -> str:
-    """Beginning of the uris of a source's files: the source as given, without what only looks different."""
+    """Beginning of the uris of a source's files: the source as given, without what only looks different or a glob.
+
+    Of a URL without who asks, and of a database's without its driver's options.
+    """
     if source == STDLIB_URI:
         return source
-    return source.rstrip("/") if source.startswith(S3) else PurePosixPath(source).as_posix()
+    if "://" in source and not source.startswith(S3):
+        parts = urlsplit(source)
+        shown = parts._replace(netloc=parts.netloc.rpartition("@")[2])
+        return urlunsplit(shown if source.startswith(HTTP) else shown._replace(query=""))
+    folder, _ = split_glob(source)
+    return folder.rstrip("/") if source.startswith(S3) else PurePosixPath(folder).as_posix()
 
 
 def _listed(source: str) -> dict[str, BucketPlace]:

@@ -2,43 +2,33 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
+
+import polars as pl
 
 from infra.settings import Settings
-from tasks.big_data import documents
-from tasks.big_data.documents import Document, Keep
+from tasks.big_data.documents import Sifted, sifted, with_texts
 from tasks.big_data.personal import redact
+from tasks.big_data.sift import sift
 from tasks.params import Params, Privacy
 from tasks.report import Report
 
 
 def run(params: Params, settings: Settings, out: Path) -> Report:
     """Write every document, redacted; the report counts what was replaced and never shows it."""
-    replaced: dict[str, Counter[str]] = {}
-    changed = 0
+    tally = sift("privacy", settings.artifacts / "clean", out, work, params.privacy, settings)
+    return tally.report("privacy", tally.facts)
 
-    def judge_and_count(document: Document) -> Keep:
-        nonlocal changed
+
+def work(frame: pl.DataFrame, privacy: Privacy, _extra: None) -> Sifted:
+    """One shard with placeholders; the facts count what was replaced by kind and source, and never show it."""
+    texts: dict[int, str] = {}
+    replaced: dict[str, Counter[str]] = {kind: Counter() for kind in sorted(privacy.kinds)}
+    for row, (source, text) in enumerate(frame.select("source", "text").iter_rows()):
         counts: Counter[str] = Counter()
-        verdict = judge(document, params.privacy, counts)
-        changed += verdict.text != document.text
+        new = redact(text, privacy.kinds, counts)
+        if new != text:
+            texts[row] = new
         for kind, count in counts.items():
-            replaced.setdefault(kind, Counter())[document.source] += count
-        return verdict
-
-    source = settings.artifacts / "clean"
-    tally = documents.sift(source, out, lambda frame: documents.judge_rows(frame, judge_and_count))
-    return tally.report("privacy", facts(replaced, changed, params.privacy))
-
-
-def judge(document: Document, privacy: Privacy, counts: Counter[str]) -> Keep:
-    """The document with placeholders; `counts` counts them by kind."""
-    return Keep(redact(document.text, privacy.kinds, counts))
-
-
-def facts(replaced: dict[str, Counter[str]], changed: int, privacy: Privacy) -> dict[str, Any]:
-    """How many of each kind were replaced in each source."""
-    return {
-        "documents_changed": changed,
-        "replaced": {kind: dict(sorted(replaced.get(kind, Counter()).items())) for kind in sorted(privacy.kinds)},
-    }
+            replaced[kind][source] += count
+    facts = {"documents_changed": len(texts), "replaced": {kind: dict(counts) for kind, counts in replaced.items()}}
+    return sifted(with_texts(frame, texts), {}, facts)

@@ -1,209 +1,160 @@
 """The bytes of one source file become rows: a text each, or the reason why there is none.
 
-Nothing here knows where a file is; a row's result depends on the bytes, the suffixes and the text column alone.
+Nothing here knows where a file is; a row's result depends on the bytes, the name's endings and the options alone.
+Files are read as streams, so that the memory they take does not grow with them.
 """
 
-import gzip
-import hashlib
-import io
-import json
-import re
-import sys
-import tokenize
-import zlib
 from collections.abc import Iterator
-from functools import cache
-from importlib.metadata import version
-from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO
 
 import polars as pl
 
-# Control characters that no text has; the others (tab, line ends, form feed, escape) occur in real files.
-_BINARY_CONTROLS = re.compile(r"[\x00-\x06\x0e-\x1a\x1c-\x1f]")
-_MAX_CONTROL_SHARE = 0.01
-# Longest marks first: UTF-32 begins as UTF-16 does.
-_MARKS = ((b"\x00\x00\xfe\xff", "utf-32"), (b"\xff\xfe\x00\x00", "utf-32"),
-          (b"\xfe\xff", "utf-16"), (b"\xff\xfe", "utf-16"), (b"\xef\xbb\xbf", "utf-8-sig"))  # fmt: skip
-_ZST_CHUNK_BYTES = 1 << 20
+from tasks.big_data.archives import decompressed, read_tar, read_zip, seekable
+from tasks.big_data.batches import frames_of, jsonl_frames, parquet_frames
+from tasks.big_data.encodings import declared_in_python, decoded
+from tasks.big_data.formats import ARCHIVE_FORMATS, Named, named
+from tasks.big_data.lines import Span
+from tasks.big_data.readers_json import read_jsonl
+from tasks.big_data.readers_mail import read_eml, read_mbox
+from tasks.big_data.readers_pages import check_office, read_docx, read_html, read_pdf, read_pptx
+from tasks.big_data.readers_table import read_csv, read_parquet, read_xlsx
+from tasks.big_data.rows import Columns, ExhaustedError, NoTextColumnError, Reading, ReadOptions, Row, UnreadableError
+
+__all__ = ["Columns", "NoTextColumnError", "ReadOptions", "Row", "read_batches", "read_rows"]
 
 
-class Row(NamedTuple):
-    """One document of a source: `row` is its line or row from 1, None where the file is the document."""
-
-    row: int | None
-    text: str
-    encoding: str
-    reason: str | None
-
-
-class UnreadableError(ValueError):
-    """The source as a whole is not readable; `reason` is a short name for it."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-class NoTextColumnError(ValueError):
-    """No row has a text in the text column; `columns` hold text, `exists` says whether there is one of that name."""
-
-    def __init__(self, columns: list[str], *, exists: bool) -> None:
-        super().__init__(", ".join(columns))
-        self.columns = columns
-        self.exists = exists
-
-
-@cache
-def reader_version() -> str:
-    """Name of what this module makes of a file: another one after any change here or in what it stands on."""
-    stands_on = [sys.version, *(f"{name} {version(name)}" for name in ("polars", "charset-normalizer", "zstandard"))]
-    return hashlib.sha256(Path(__file__).read_bytes() + "\n".join(stands_on).encode()).hexdigest()
-
-
-def read_rows(data: bytes, *, suffix: str, compression: str, text_column: str) -> list[Row]:
-    """Rows of a source; a source that cannot be read is one row with a reason.
+def read_rows(file: BinaryIO, *, name: str, options: ReadOptions) -> Iterator[Row]:
+    """Rows of a source file. What cannot be read is a row with a reason, so that nothing vanishes.
 
     Args:
-        data: bytes of the file as it is stored.
-        suffix: `.txt`, `.md`, `.rst`, `.py`, `.jsonl` or `.parquet`.
-        compression: `.gz`, `.zst` or "".
-        text_column: column of `.jsonl` and `.parquet` that holds the text.
+        file: content as it is stored, at its beginning.
+        name: of the file; its endings say the format and the compression.
+        options: how it is read.
 
     Raises:
-        NoTextColumnError: rows were read, and none has a text in the text column.
+        NoTextColumnError: after the last row, if there were rows and none has a text in the text column.
+        StepError: a library of the extra `formats` is missing.
     """
+    reading = Reading(options, _size(file))
+    has_row = has_text = False
+    for row in _rows(file, name, 0, reading):
+        has_row, has_text = True, has_text or row.reason is None
+        yield row
+    if not has_row:
+        yield Row(None, "", "", "no_rows")
+    if not has_text:
+        reading.columns.check()
+
+
+def read_batches(
+    file: BinaryIO, *, name: str, options: ReadOptions, span: Span | None = None, columns: Columns | None = None
+) -> Iterator[pl.DataFrame]:
+    """The same rows as tables of the columns `batches.BATCH`, some MiB each.
+
+    Args:
+        file: as `read_rows`.
+        name: as `read_rows`.
+        options: as `read_rows`.
+        span: part of a JSONL file that is not compressed, as `lines.cut` makes it.
+        columns: where to note which columns there are; `check` of it then is the caller's, who reads other parts too.
+
+    Raises:
+        NoTextColumnError: as `read_rows`, unless `columns` are given.
+        StepError: as `read_rows`.
+    """
+    reading = Reading(options, _size(file), columns or Columns())
+    has_row = has_text = False
+    for frame in _batches(file, name, reading, span):
+        if not frame.height:
+            continue
+        has_row, has_text = True, has_text or frame["reason"].null_count() > 0
+        yield frame
+    if not has_row and span is None:
+        yield from frames_of(iter([Row(None, "", "", "no_rows")]))
+    if not has_text and columns is None:
+        reading.columns.check()
+
+
+def _batches(file: BinaryIO, name: str, reading: Reading, span: Span | None) -> Iterator[pl.DataFrame]:
+    kind = named(name, reading.options.format)
+    if kind is None or kind.format not in ("jsonl", "parquet"):
+        yield from frames_of(_rows(file, name, 0, reading))
+        return
     try:
-        plain = _decompress(data, compression)
-        if suffix == ".jsonl":
-            rows = _json_lines(plain, text_column)
-        elif suffix == ".parquet":
-            rows = _parquet(plain, text_column)
+        content = decompressed(file, kind.compression, reading) if kind.compression else file
+        if kind.format == "jsonl":
+            yield from jsonl_frames(content, reading, span)
         else:
-            rows = [_text(plain, python=suffix == ".py")]
+            yield from parquet_frames(seekable(content), reading)
     except UnreadableError as error:
-        rows = [Row(None, "", "", error.reason)]
-    return rows or [Row(None, "", "", "no_rows")]
+        yield from frames_of(iter([Row(None, "", "", error.reason)]))
 
 
-def _decompress(data: bytes, compression: str) -> bytes:
+def _size(file: BinaryIO) -> int | None:
+    if not file.seekable():
+        return None
+    here = file.tell()
+    size = file.seek(0, 2)
+    file.seek(here)
+    return size
+
+
+def _rows(file: BinaryIO, name: str, depth: int, reading: Reading) -> Iterator[Row]:
+    """Rows of a file, which is this deep within others."""
+    kind = named(name, reading.options.format)
+    if kind is None:
+        yield Row(None, "", "", "unknown_format")
+        return
     try:
-        if compression == ".gz":
-            return gzip.decompress(data)
-        return b"".join(_zst_frames(data)) if compression == ".zst" else data
-    except (OSError, EOFError, zlib.error):
-        raise UnreadableError("corrupt_gzip") from None
+        content = decompressed(file, kind.compression, reading) if kind.compression else file
+        yield from _content(content, kind, depth, reading)
+    except UnreadableError as error:
+        if depth and isinstance(error, ExhaustedError):
+            raise
+        yield Row(None, "", "", error.reason)
 
 
-def _zst_frames(data: bytes) -> Iterator[bytes]:
-    """Content of every frame; a truncated one is an error, which zstandard's own reader would not say."""
-    import zstandard
+def _content(file: BinaryIO, kind: Named, depth: int, reading: Reading) -> Iterator[Row]:
+    def inner(content: BinaryIO, name: str, deep: int) -> Iterator[Row]:
+        return _rows(content, name, deep, reading)
 
-    while data:
-        frame = zstandard.ZstdDecompressor().decompressobj(write_size=_ZST_CHUNK_BYTES)
-        try:
-            yield frame.decompress(data)
-        except zstandard.ZstdError:
-            raise UnreadableError("corrupt_zstd") from None
-        if not frame.eof:
-            raise UnreadableError("corrupt_zstd")
-        data = frame.unused_data
+    if kind.format in (*ARCHIVE_FORMATS, "eml", "mbox") and depth >= reading.options.limits.depth:
+        raise UnreadableError("archive_too_deep")
+    match kind.format:
+        case "jsonl":
+            yield from read_jsonl(file, reading)
+        case "parquet":
+            yield from read_parquet(seekable(file), reading)
+        case "csv":
+            yield from read_csv(file, reading, tabs=kind.suffix == ".tsv")
+        case "zip":
+            yield from read_zip(file, reading, depth, inner)
+        case "tar":
+            yield from read_tar(file, reading, depth, inner)
+        case "mbox":
+            yield from read_mbox(file, reading, depth, inner)
+        case "eml":
+            yield from read_eml(reading.whole(file), reading, depth, inner)
+        case "xlsx":
+            data = reading.whole(file)
+            if kind.suffix != ".xls":
+                check_office(data, reading, "xlsx")
+            yield from read_xlsx(data, reading)
+        case _:
+            yield _document(reading.whole(file), kind, reading)
 
 
-def _text(data: bytes, *, python: bool) -> Row:
+def _document(data: bytes, kind: Named, reading: Reading) -> Row:
     """A whole file as one document."""
-    encoding = _encoding(data, python=python)
-    text = data.decode(encoding)
-    if len(_BINARY_CONTROLS.findall(text)) > _MAX_CONTROL_SHARE * len(text) or "\0" in text:
-        raise UnreadableError("binary")
-    return Row(None, text, encoding.removesuffix("-sig"), None)
-
-
-def _encoding(data: bytes, *, python: bool) -> str:
-    """Encoding that decodes the bytes: byte order mark, Python's own declaration (PEP 263), UTF-8, or a guess."""
-    declared = next((name for mark, name in _MARKS if data.startswith(mark)), "")
-    if not declared and python:
-        try:
-            declared, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
-        except SyntaxError:  # names an encoding that does not exist
-            declared = ""
-    for encoding in (declared, "utf-8"):
-        if encoding and _decodes(data, encoding):
-            return encoding
-    if b"\0" in data:
-        raise UnreadableError("binary")
-    return _guess(data)
-
-
-def _decodes(data: bytes, encoding: str) -> bool:
-    try:
-        return _is_utf8(data.decode(encoding))
-    except (ValueError, LookupError):
-        return False
-
-
-def _guess(data: bytes) -> str:
-    from charset_normalizer import from_bytes
-
-    best = from_bytes(data).best()
-    if best is None:
-        raise UnreadableError("unknown_encoding")
-    return best.encoding
-
-
-def _json_lines(data: bytes, text_column: str) -> list[Row]:
-    """One document a line that is an object with a text (https://jsonlines.org); blank lines are none."""
-    lines = enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1)
-    columns: dict[str, None] = {}
-    rows = [_json_row(number, line, text_column, columns) for number, line in lines if line.strip()]
-    reasons = {row.reason for row in rows}
-    if reasons & {"no_text_column", "text_not_string"} and not reasons & {None, "lone_surrogate"}:
-        raise NoTextColumnError(list(columns), exists="text_not_string" in reasons)
-    return rows
-
-
-def _json_row(number: int, line: bytes, text_column: str, columns: dict[str, None]) -> Row:
-    try:
-        raw = line.decode()
-    except UnicodeDecodeError:
-        return Row(number, line.decode("utf-8", "backslashreplace"), "", "not_utf8")
-    try:
-        value = json.loads(raw)
-    except (ValueError, RecursionError):  # int() refuses numbers of thousands of digits, with a ValueError
-        return Row(number, raw, "", "broken_json")
-    if not isinstance(value, dict):
-        return Row(number, raw, "", "not_an_object")
-    text = value.get(text_column)
-    if not isinstance(text, str):
-        columns.update(
-            dict.fromkeys(key for key, other in value.items() if isinstance(other, str) and key.isprintable())
-        )
-        return Row(number, raw, "", "text_not_string" if text_column in value else "no_text_column")
-    if not _is_utf8(text):
-        return Row(number, raw, "", "lone_surrogate")
-    return Row(number, text, "utf-8", None)
-
-
-def _is_utf8(text: str) -> bool:
-    """Escapes can spell half a surrogate pair, which is no character."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _parquet(data: bytes, text_column: str) -> list[Row]:
-    """One document a row; a null is no text."""
-    try:
-        schema = pl.read_parquet_schema(io.BytesIO(data))
-        strings = [name for name, kind in schema.items() if kind in (pl.String, pl.Categorical, pl.Enum)]
-        if text_column not in strings:
-            raise NoTextColumnError(strings, exists=text_column in schema)
-        column = pl.read_parquet(io.BytesIO(data), columns=[text_column])[text_column].cast(pl.String)
-    except (pl.exceptions.PolarsError, OSError):
-        raise UnreadableError("corrupt_parquet") from None
-    return [
-        Row(number, "", "", "text_not_string") if text is None else Row(number, text, "utf-8", None)
-        for number, text in enumerate(column, start=1)
-    ]
+    match kind.format:
+        case "html":
+            return read_html(data)
+        case "pdf":
+            return read_pdf(data)
+        case "docx":
+            return read_docx(data, reading)
+        case "pptx":
+            return read_pptx(data, reading)
+    declared = declared_in_python(data) if kind.suffix == ".py" else ""
+    text, encoding = decoded(data, declared=declared)
+    return Row(None, text, encoding, None)

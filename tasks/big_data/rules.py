@@ -84,7 +84,7 @@ RULES: Mapping[Rule, str] = {
 }
 
 
-def reasons_against(figures: Figures, limits: Thresholds, languages: Sequence[str]) -> list[tuple[str, ...]]:
+def reasons_of(figures: Figures, limits: Thresholds, languages: Sequence[str]) -> list[tuple[str, ...]]:
     """Every rule that each document breaks, by name.
 
     Args:
@@ -102,10 +102,10 @@ def reasons_against(figures: Figures, limits: Thresholds, languages: Sequence[st
     return reasons
 
 
-def reasons_against_text(text: str, limits: Thresholds, language: str = "") -> tuple[str, ...]:
+def reasons_against(text: str, limits: Thresholds, language: str = "") -> tuple[str, ...]:
     """Every rule that one text breaks."""
     data = np.frombuffer(text.encode(), np.uint8)
-    return reasons_against(statistics(data, np.array([0, len(data)])), limits, [language])[0]
+    return reasons_of(statistics(data, np.array([0, len(data)])), limits, [language])[0]
 
 
 def _stop_words(bits: Figures, languages: Sequence[str]) -> Figures:

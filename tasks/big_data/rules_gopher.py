@@ -6,7 +6,7 @@ what is counted, it is what datatrove counts.
 
 import numpy as np
 
-from tasks.big_data.judging import Against, Figures, share
+from tasks.big_data.judging import Against, Figures, at_least, share
 from tasks.params import Thresholds
 
 
@@ -22,16 +22,14 @@ def many_words(of: Figures, limits: Thresholds) -> Against:
 
 def short_words(of: Figures, limits: Thresholds) -> Against:
     """A word has 3 characters at least on average: else numbers, lists of letters."""
-    return share(of["word_characters"] - of["symbol_characters"], of["words"] - of["symbol_words"]) < (
-        limits.min_mean_word_characters
-    )
+    words = of["words"] - of["symbol_words"]
+    return at_least(of["word_characters"] - of["symbol_characters"], words) < limits.min_mean_word_characters
 
 
 def long_words(of: Figures, limits: Thresholds) -> Against:
     """A word has 10 characters at most on average: else identifiers, data."""
-    return share(of["word_characters"] - of["symbol_characters"], of["words"] - of["symbol_words"]) > (
-        limits.max_mean_word_characters
-    )
+    words = of["words"] - of["symbol_words"]
+    return share(of["word_characters"] - of["symbol_characters"], words) > limits.max_mean_word_characters
 
 
 def symbols(of: Figures, limits: Thresholds) -> Against:
@@ -51,7 +49,7 @@ def ellipsis_lines(of: Figures, limits: Thresholds) -> Against:
 
 def few_alphabetic_words(of: Figures, limits: Thresholds) -> Against:
     """0.8 of the words have a letter; punctuation is a word here, as datatrove has it."""
-    return share(of["words"] - of["letterless_words"], of["words"]) < limits.min_alphabetic_word_share
+    return at_least(of["words"] - of["letterless_words"], of["words"]) < limits.min_alphabetic_word_share
 
 
 def few_stop_words(of: Figures, limits: Thresholds) -> Against:

@@ -3,27 +3,26 @@
 import hashlib
 import json
 import time
-from pathlib import PurePosixPath
 
 from infra.settings import Settings
+from tasks.big_data.formats import COMPRESSION_SUFFIXES, FORMATS, named
 from tasks.big_data.places import Place, Stamp, base_of
 from tasks.sealed import read_sealed, write_sealed
 
-CODE_SUFFIXES = (".py",)
-TEXT_SUFFIXES = (".txt", ".md", ".rst", *CODE_SUFFIXES)
-ROW_SUFFIXES = (".jsonl", ".parquet")
-COMPRESSION_SUFFIXES = (".gz", ".zst")
-READ_SUFFIXES = f"{' '.join((*TEXT_SUFFIXES, *ROW_SUFFIXES))}, and {' '.join(COMPRESSION_SUFFIXES)} of them"
+READ_SUFFIXES = f"{' '.join(FORMATS)}, and {' '.join(COMPRESSION_SUFFIXES)} of them"
 # A file changed this shortly before it was read may change again within one tick of the file system's clock.
 _RACY_NANOSECONDS = 2_000_000_000
 
 
-def kind_of(name: str) -> tuple[str, str] | None:
-    """Suffix that says the format and suffix that says the compression ("" for none); None if we do not read it."""
-    path = PurePosixPath(name.lower())
-    compression = path.suffix if path.suffix in COMPRESSION_SUFFIXES else ""
-    suffix = PurePosixPath(path.stem).suffix if compression else path.suffix
-    return (suffix, compression) if suffix in TEXT_SUFFIXES + ROW_SUFFIXES else None
+def kind_of(name: str, format: str = "") -> tuple[str, str] | None:
+    """Suffix that says the format and suffix that says the compression ("" for none); None if we do not read it.
+
+    Args:
+        name: of a file, or its uri.
+        format: ending that the source says it has, with or without a dot; empty: its own.
+    """
+    kind = named(name, format)
+    return (kind.suffix, kind.compression) if kind else None
 
 
 def suffix_of(uri: str) -> str:

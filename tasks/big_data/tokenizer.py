@@ -36,7 +36,8 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
         tokenizer = Tokenizer.from_file(str(out / TOKENIZER_FILE))
     else:
         progress = settings.runs / "progress" / "tokenizer.json"
-        with Progress("tokenizer", total=len(documents.BUCKETS), unit="buckets", file=progress) as shown:
+        shards = documents.read_index(source)
+        with Progress("tokenizer", total=len(shards), unit="shards", file=progress) as shown:
             tokenizer = train(_training_texts(source, kept_back, shown), params.tokenizer)
         tokenizer.save(str(out / TOKENIZER_FILE), pretty=False)
     size = tokenizer.get_vocab_size()
@@ -69,7 +70,7 @@ def train(texts: Iterator[str], tokenizer: TokenizerParams) -> Tokenizer:
 
 
 def _training_texts(source: Path, kept_back: frozenset[str], shown: Progress) -> Iterator[str]:
-    for bucket in shown.over(documents.BUCKETS):
-        for document_id, text in documents.read_bucket(source, bucket, ["id", "text"]).iter_rows():
+    for shard in shown.over(documents.read_index(source)):
+        for document_id, text in documents.read_shard(source, shard.name, ["id", "text"]).iter_rows():
             if document_id not in kept_back:
                 yield text

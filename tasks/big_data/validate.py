@@ -5,7 +5,8 @@ whole breaks a rule, the step fails and what it had found stays under `settings.
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import polars as pl
@@ -14,7 +15,8 @@ from data_contracts.contract import DOCUMENTS, Contract
 from data_contracts.odcs import ContractError
 from infra.settings import Settings
 from tasks.big_data import documents
-from tasks.big_data.documents import BUCKETS, Sifted, Tally
+from tasks.big_data.documents import Sifted, Tally
+from tasks.big_data.sift import sift
 from tasks.params import Params
 from tasks.report import Report, StepError
 
@@ -31,7 +33,7 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
     source, kept_in = settings.artifacts / "dedup", settings.runs / "rejected" / "validate"
     try:
         contract = Contract.read(DOCUMENTS)
-        tally = part_table(source, out, contract)
+        tally = part_table(source, out, contract, settings)
         if tally.rows_rejected > contract.max_rejected_share * tally.rows_in:
             raise StepError(_too_many(contract, tally, documents.read_rejected(out), _keep(out, kept_in)))
         # Here, because Great Expectations takes seconds to import.
@@ -57,24 +59,39 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
     )
 
 
-def part_table(source: Path, out: Path, contract: Contract) -> Tally:
-    """Part all buckets by the row rules; whether a value came before is known from the whole table."""
+def part_table(source: Path, out: Path, contract: Contract, settings: Settings) -> Tally:
+    """Part all shards by the row rules; whether a value came before is known from the whole table."""
     repeats = contract.repeats(documents.read(source, contract.unique_columns))
-    heights = (documents.read_bucket(source, bucket, ["id"]).height for bucket in BUCKETS)
-    parts = _slices(repeats, heights)
-    return documents.sift(source, out, lambda frame: Sifted(*contract.judge(frame, next(parts))))
+    extras, start = {}, 0
+    for shard in documents.read_index(source):
+        mine = repeats.slice(start, shard.rows)
+        start += shard.rows
+        if mine.select(pl.any_horizontal(pl.all()).any()).item():
+            extras[shard.name] = tuple(mine.iter_rows())
+    return sift("validate", source, out, work, (contract.title, tuple(repeats.columns)), settings, extras=extras)
 
 
-def _slices(frame: pl.DataFrame, heights: Iterator[int]) -> Iterator[pl.DataFrame]:
-    offset = 0
-    for height in heights:
-        yield frame.slice(offset, height)
-        offset += height
+def work(
+    frame: pl.DataFrame, common: tuple[str, tuple[str, ...]], repeated: Sequence[tuple[bool, ...]] | None
+) -> Sifted:
+    """One shard, parted by the row rules of the contract; its file is part of the code that memory goes by."""
+    _, columns = common
+    schema = dict.fromkeys(columns, pl.Boolean)
+    none = [(False,) * len(columns)] * frame.height
+    repeats = pl.DataFrame(list(repeated) if repeated else none, schema=schema, orient="row")
+    return Sifted(*_contract().judge(frame, repeats))
+
+
+@cache
+def _contract() -> Contract:
+    return Contract.read(DOCUMENTS)
 
 
 def _keep(out: Path, kept_in: Path) -> Path:
     """Copy of the rejected rows and Data Docs that outlives the step's output; the last failure's only."""
     shutil.rmtree(kept_in, ignore_errors=True)
+    kept_in.mkdir(parents=True)
+    shutil.copyfile(out / documents.INDEX, kept_in / documents.INDEX)
     for name in (documents.REJECTED, "data_docs"):
         if (out / name).is_dir():
             shutil.copytree(out / name, kept_in / name)

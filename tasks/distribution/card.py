@@ -123,7 +123,7 @@ def _data(facts: CardFacts) -> str:
         counts = (as_text(count) for count in (report.rows_in, report.rows_out, report.rows_rejected))
         rows.append((step, *counts, reasons))
     sources = ", ".join(
-        "the standard library of Python" if source == STDLIB_URI else f"`{source}`"
+        "the standard library of Python" if source.uri == STDLIB_URI else f"`{source.uri}`"
         for source in facts.params.discover.sources
     )
     replaced = facts.reports["privacy"].facts.get("replaced", {})

@@ -16,8 +16,8 @@ from tasks.report import Report, read_json, sha256_of
 RECORD_FORMAT = 1
 # What a result may depend on; those that are not installed were not used.
 _LIBRARIES = (
-    "cryptography", "dvc", "great-expectations", "numpy", "open-data-contract-standard", "pandas", "polars",
-    "prefect", "pyarrow", "pydantic", "ray", "safetensors", "tokenizers", "torch", "transformers",
+    "cryptography", "dvc", "gigatoken", "great-expectations", "numpy", "open-data-contract-standard", "pandas",
+    "polars", "prefect", "pyarrow", "pydantic", "ray", "safetensors", "tokenizers", "torch", "transformers",
 )  # fmt: skip
 
 

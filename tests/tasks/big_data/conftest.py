@@ -55,7 +55,9 @@ class Workspace:
     def put(self, step: str, texts: dict[str, str]) -> None:
         """Make a step's output from texts by uri, as if the steps before had run."""
         rows = [
-            documents.Document(documents.document_id(uri), uri, "docs", uri, "MIT", text, documents.digest_of(text))
+            documents.Document(
+                documents.document_id(uri), uri, "docs", uri, "MIT", "", "", text, documents.digest_of(text)
+            )
             for uri, text in texts.items()
         ]
         table = documents.pl.DataFrame(rows, schema=documents.SCHEMA, orient="row")

@@ -6,17 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.big_data.clean import judge, normalise
-from tasks.big_data.documents import Document, Drop, Keep
+from tasks.big_data.clean import normalise, work
+from tasks.big_data.kinds import Choice
 from tasks.params import Clean
 from tasks.report import StepError
+from tests.tasks_rows import one_row
 
-PROSE = "".join(f"Line {n} of a text says something that no other line does.\n" for n in range(20))
+PROSE = "".join(f"Line {n} has pump {7 * n}, valve {11 * n} and belt {13 * n} of shift {17 * n}.\n" for n in range(20))
 LIMITS = Clean().thresholds("prose")
 
 
-def document(text: str, uri: str = "docs/a.txt") -> Document:
-    return Document("id", uri, "docs", "docs", "MIT", text, "")
+def judge(text: str) -> str | list[str]:
+    """The text as it goes on, or the reasons against it."""
+    return one_row(work, {"docs": Choice("prose", "", LIMITS)}, text)
 
 
 @pytest.mark.parametrize(
@@ -50,12 +52,12 @@ def test_a_normal_form_stays_as_it_is(text, suffix):
 
 
 def test_a_good_text_is_kept():
-    assert judge(document(PROSE), LIMITS) == Keep(PROSE)
+    assert judge(PROSE) == PROSE
 
 
 def test_all_rules_that_are_against_a_text_are_named():
-    reasons = ("too_short", "few_letters", "bullet_lines", "repeated_line_characters")
-    assert judge(document("--\n" * 20), LIMITS) == Drop(reasons)
+    reasons = ["few_letters", "few_alphabetic_words", "repeated_lines", "repeated_line_characters", "repeated_ngrams"]
+    assert judge("++\n" * 20) == ["too_short", *reasons]
 
 
 def test_dropped_documents_stay_as_they_came_and_the_report_says_which_limit(workspace):

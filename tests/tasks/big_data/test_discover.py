@@ -184,3 +184,49 @@ def test_a_broken_manifest_is_refused(workspace):
     workspace.file("artifacts/discover/sources.jsonl", '{"uri": "a.txt"}\n')
     with pytest.raises(StepError, match="is no manifest"):
         read_manifest(workspace.out("discover"))
+
+
+def test_a_glob_names_files_below_a_folder(workspace):
+    for name in ("a.md", "b.txt", "x/c.md", "x/y/d.md", "x/.e.md"):
+        workspace.file(f"docs/{name}", "text")
+    workspace.set(discover={"sources": ["docs/**/*.md"]})
+    facts = workspace.run("discover").facts
+    assert uris(workspace) == ["docs/a.md", "docs/x/c.md", "docs/x/y/d.md"]
+    assert facts["ignored"] == {"hidden": 1}
+    workspace.run("ingest")
+    assert sorted(workspace.texts("ingest")) == uris(workspace)
+    workspace.set(discover={"sources": ["docs/*.pdx"]})
+    with pytest.raises(StepError, match=r"'docs/\*\.pdx' .*found no file of such a name"):
+        workspace.run("discover")
+
+
+def test_what_is_excluded_is_left_out_and_counted(workspace):
+    for name in ("a.md", "b.tmp.md", "drafts/c.md", "x/drafts/d.md", "x/e.md"):
+        workspace.file(f"docs/{name}", "text")
+    workspace.set(discover={"sources": [{"uri": "docs", "exclude": ["*.tmp.md", "drafts"]}]})
+    facts = workspace.run("discover").facts
+    assert uris(workspace) == ["docs/a.md", "docs/x/e.md"]
+    assert facts["ignored"] == {"excluded": 1}
+    assert facts["skipped_folders"] == {"excluded": 2}
+
+
+def test_a_format_is_for_files_without_an_ending_that_says_it(workspace):
+    workspace.file("docs/orders.dat", '{"text": "one"}\n')
+    with pytest.raises(StepError, match=r"found 1 x \.dat"):
+        workspace.run("discover")
+    workspace.set(discover={"sources": [{"uri": "docs", "format": "jsonl"}]})
+    workspace.run("discover", "ingest")
+    assert workspace.texts("ingest") == {"docs/orders.dat#1": "one"}
+    workspace.set(discover={"sources": [{"uri": "docs", "format": "exe"}]})
+    with pytest.raises(StepError, match=r"'docs': expected a format that is read, one of \.txt .*found 'exe'"):
+        workspace.run("discover")
+
+
+def test_options_of_a_source_change_nothing_of_the_look(workspace):
+    """What ingest, clean and pack are told of a source is no reason to look outside."""
+    workspace.file("docs/a.txt", "one")
+    workspace.run("discover")
+    workspace.file("docs/b.txt", "two")
+    workspace.set(discover={"sources": [{"uri": "docs", "licence": "MIT", "weight": 2, "kind": "notes"}]})
+    workspace.run("discover")
+    assert uris(workspace) == ["docs/a.txt"]

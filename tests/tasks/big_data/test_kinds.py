@@ -6,20 +6,24 @@ import json
 import pytest
 
 from tasks.big_data import documents
-from tasks.big_data.clean import judge
-from tasks.big_data.documents import Document, Drop, Keep
-from tasks.big_data.kinds import NOTE_CHARACTERS, choices, kind_of_text
+from tasks.big_data.clean import work
+from tasks.big_data.kinds import NOTE_CHARACTERS, Choice, choices, kind_of_text
 from tasks.params import Clean
-from tasks.presets import CLEAN_PRESETS
+from tasks.presets import CLEAN_PRESETS, TextKind
+from tests.tasks_rows import one_row
 
-PROSE = "".join(f"Line {n} of a text says something that no other line does.\n" for n in range(20))
+PROSE = "".join(f"Line {n} has pump {7 * n}, valve {11 * n} and belt {13 * n} of shift {17 * n}.\n" for n in range(20))
 NOTE = "PH639 REPLACE AUTO GREASER UNIT"
+
+
+def judge(text: str, kind: TextKind, uri: str) -> str | list[str]:
+    return one_row(work, {"docs": Choice(kind, "", Clean().thresholds(kind))}, text, uri=uri)
 
 
 def put(workspace, texts: dict[tuple[str, str], str]) -> None:
     """A table made by ingest, from texts by source and uri."""
     rows = [
-        Document(documents.document_id(uri), uri, source, uri, "MIT", text, documents.digest_of(text))
+        documents.Document(documents.document_id(uri), uri, source, uri, "MIT", "", "", text, documents.digest_of(text))
         for (source, uri), text in texts.items()
     ]
     table = documents.pl.DataFrame(rows, schema=documents.SCHEMA, orient="row")
@@ -46,13 +50,13 @@ def test_each_source_is_judged_by_its_own_documents(workspace):
     log = {("log.jsonl", f"log.jsonl#{n}"): f"{NOTE} {n}" for n in range(9)}
     books = {("books", f"books/{n}.txt"): PROSE for n in range(3)}
     put(workspace, {**log, **books, ("code", "code/a.py"): "import os\n" * 10, ("books", "books/empty.txt"): " \n"})
-    together = choices(workspace.out("ingest"), Clean())
+    together = choices(workspace.out("ingest"), workspace.params)
     assert {source: choice.kind for source, choice in together.items()} == {
         "books": "prose", "code": "code", "log.jsonl": "notes",
     }  # fmt: skip
     assert together["books"].why == f"median length {len(PROSE.strip()):,} characters, at least 300"
     put(workspace, books)
-    assert choices(workspace.out("ingest"), Clean())["books"] == together["books"]
+    assert choices(workspace.out("ingest"), workspace.params)["books"] == together["books"]
 
 
 def test_the_report_says_which_rules_each_source_got_and_where_they_differ(workspace):
@@ -63,7 +67,7 @@ def test_the_report_says_which_rules_each_source_got_and_where_they_differ(works
     report = workspace.run("clean")
     assert set(workspace.texts("clean")) == {"log.jsonl#1", "books/a.txt", "books/c.txt"}
     assert report.facts["presets"] == {
-        "books": "prose: median length 1,149 characters, at least 300",
+        "books": "prose: median length 1,125 characters, at least 300",
         "log.jsonl": "notes: median length 5 characters, below 300",
     }
     assert report.facts["rules"] == {"too_short": "clean.min_characters = 8 for notes, 64 for prose"}
@@ -89,23 +93,21 @@ def test_a_threshold_that_is_given_comes_before_every_preset():
     "text", ["- replace bucket teeth", "pump leaking again...", "ok now\nok now\nok now", "Oil leak"]
 )
 def test_what_is_no_document_of_prose_may_be_a_good_note(text):
-    document = Document("id", "log.jsonl#1", "log.jsonl", "log.jsonl#1", "MIT", text, "")
-    assert isinstance(judge(document, Clean().thresholds("prose")), Drop)
-    assert judge(document, Clean().thresholds("notes")) == Keep(text)
+    assert isinstance(judge(text, "prose", "log.jsonl#1"), list)
+    assert judge(text, "notes", "log.jsonl#1") == text
 
 
 @pytest.mark.parametrize(
     ("text", "prose", "code"),
     [
-        ("def f() -> int: ...\ndef g() -> int: ...\ndef h() -> int: ...\nclass Any:\n    x = 1\n", Drop, Keep),
-        ("".join(f" * parameter {n} of the function\n" for n in range(30)), Drop, Keep),
-        ("".join(f"A paragraph {n} without an end, {'and more of it ' * 20}\n" for n in range(9)), Keep, Drop),
+        ("def f() -> int: ...\ndef g() -> int: ...\ndef h() -> int: ...\nclass Any:\n    x = 1\n", list, str),
+        ("".join(f" * parameter {n} of the function\n" for n in range(30)), list, str),
+        ("".join(f"A paragraph {n} without an end, {' '.join(f'and {31 * n + m} more' for m in range(25))}\n" for n in range(9)), str, list),
     ],
 )  # fmt: skip
 def test_code_is_judged_as_code(text, prose, code):
-    document = Document("id", "src/a.py", "src", "src/a.py", "MIT", text, "")
-    assert type(judge(document, Clean().thresholds("prose"))) is prose
-    assert type(judge(document, Clean().thresholds("code"))) is code
+    assert type(judge(text, "prose", "src/a.py")) is prose
+    assert type(judge(text, "code", "src/a.py")) is code
 
 
 def test_real_work_orders_are_kept(workspace, shared_data):
@@ -116,3 +118,12 @@ def test_real_work_orders_are_kept(workspace, shared_data):
     workspace.run("clean")
     dropped = documents.read_rejected(workspace.out("clean"))["text"]
     assert sorted(dropped) == ["20194", "25673", "CC0233", "EZ7111", "IT4005", "WK1566", "cyl oga", "modula"]
+
+
+def test_a_kind_that_a_source_names_comes_before_the_preset_of_all(workspace):
+    put(workspace, {("log.jsonl", "log.jsonl#1"): NOTE, ("books", "books/a.txt"): PROSE})
+    workspace.set(discover={"sources": ["books", {"uri": "log.jsonl", "kind": "prose"}]}, clean={"preset": "notes"})
+    chosen = choices(workspace.out("ingest"), workspace.params)
+    assert {source: (choice.kind, choice.why) for source, choice in chosen.items()} == {
+        "books": ("notes", "as clean.preset says"), "log.jsonl": ("prose", "as the source says"),
+    }  # fmt: skip

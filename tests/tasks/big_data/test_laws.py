@@ -65,7 +65,7 @@ def test_every_row_goes_on_or_is_kept_with_a_reason(make_workspace, corpus, min_
         workspace.run(step)
         assert workspace.bytes_of(step) == once
     with step_output(workspace.root / "artifacts", "validate") as out:
-        tally = validate.part_table(workspace.out("dedup"), out, Contract.read(DOCUMENTS))
+        tally = validate.part_table(workspace.out("dedup"), out, Contract.read(DOCUMENTS), workspace.settings())
     accepted, rejected = rows_of(workspace, "validate")
     assert accepted | rejected == before
     assert tally.rows_in == tally.rows_out + tally.rows_rejected == len(before)

@@ -3,7 +3,7 @@
 import pytest
 
 from tasks.big_data import rules
-from tasks.big_data.rules import RULES, reasons_against_text
+from tasks.big_data.rules import RULES, reasons_against
 from tasks.params import Clean, Thresholds
 from tasks.presets import CLEAN_PRESETS
 
@@ -56,8 +56,8 @@ CASES = [
 @pytest.mark.parametrize(("rule", "limits", "good", "bad"), CASES)
 def test_each_rule_holds_at_its_threshold(rule, limits, good, bad):
     thresholds = Thresholds.model_validate({**OFF, **limits})
-    assert reasons_against_text(good, thresholds) == ()
-    assert reasons_against_text(bad, thresholds) == (rule,)
+    assert reasons_against(good, thresholds) == ()
+    assert reasons_against(bad, thresholds) == (rule,)
 
 
 def test_every_rule_is_tried_here():
@@ -76,7 +76,7 @@ def test_every_rule_is_tried_here():
     ],
 )
 def test_stop_words_are_those_of_the_language(language, text, reasons):
-    assert reasons_against_text(text, Thresholds.model_validate({**OFF, "min_stop_words": 2}), language) == reasons
+    assert reasons_against(text, Thresholds.model_validate({**OFF, "min_stop_words": 2}), language) == reasons
 
 
 def test_every_threshold_belongs_to_a_rule():
@@ -85,4 +85,4 @@ def test_every_threshold_belongs_to_a_rule():
 
 @pytest.mark.parametrize("kind", CLEAN_PRESETS)
 def test_an_empty_text_is_too_short_for_every_kind(kind):
-    assert "too_short" in reasons_against_text("", Clean().thresholds(kind))
+    assert "too_short" in reasons_against("", Clean().thresholds(kind))

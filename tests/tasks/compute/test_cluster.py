@@ -1,9 +1,6 @@
 """How many workers a run gets, and on what; Ray itself is started in `test_train.py`."""
 
-from pathlib import Path
-
 import pytest
-from filelock import FileLock
 
 from infra.settings import Settings
 from tasks.compute import cluster
@@ -35,32 +32,3 @@ def test_workers_are_what_ray_reports_unless_settings_say_less(tmp_path, setting
 def test_a_device_that_ray_does_not_have_is_refused(tmp_path):
     with pytest.raises(StepError, match=r"ABCD_DEVICE=cuda.*CPU.*ABCD_DEVICE=cpu"):
         cluster._layout(Settings(workspace=tmp_path, device="cuda"), {"CPU": 2.0}, 4)
-
-
-def test_what_a_killed_run_left_goes_with_the_next(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(cluster, "LOCAL_FOLDERS", str(tmp_path / "abcd-ray-"))
-    for name in ("abcd-ray-dead", "abcd-ray-running", "other"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "lock").touch()
-    with FileLock(tmp_path / "abcd-ray-running" / "lock"), cluster._folder(Settings(workspace=tmp_path)) as folder:
-        (folder / "session").mkdir()
-        assert {path.name for path in tmp_path.iterdir()} == {"abcd-ray-running", "other", folder.name}
-    assert {path.name for path in tmp_path.iterdir()} == {"abcd-ray-running", "other"}
-
-
-def test_on_a_cluster_rays_folder_is_one_that_all_machines_share(tmp_path: Path):
-    settings = Settings(workspace=tmp_path, ray_address="ray.example:6379")
-    with cluster._folder(settings) as folder:
-        assert folder.is_relative_to(settings.runs)
-    assert not folder.exists()
-
-
-def test_a_ray_that_does_not_start_is_said_with_what_to_do(tmp_path: Path, monkeypatch):
-    import ray
-
-    def fail(**_options):
-        raise Exception("The current node timed out during startup.")  # as Ray raises it
-
-    monkeypatch.setattr(ray, "init", fail)
-    with pytest.raises(StepError, match=r"did not start on this machine: The current node timed out.*start the step"):
-        cluster._connect(Settings(workspace=tmp_path), tmp_path)

@@ -16,6 +16,7 @@ import numpy as np
 import psutil
 import pytest
 
+from infra.ray_cluster import LOCAL_FOLDERS
 from infra.storage import open_store
 from tasks.compute import cluster, train
 from tasks.compute.job import CURVES_FILE, WEIGHTS_FILE, Job
@@ -35,7 +36,7 @@ def rays_home() -> list[bool]:
 
 def ray_folders(process: psutil.Process) -> set[str]:
     """Ray's temporary folder, as its processes are told."""
-    return set(re.findall(rf"{cluster.LOCAL_FOLDERS}\w+", command_line(process.pid)))
+    return set(re.findall(rf"{LOCAL_FOLDERS}\w+", command_line(process.pid)))
 
 
 class Watcher(threading.Thread):

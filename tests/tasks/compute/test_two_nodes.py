@@ -1,8 +1,6 @@
 """A Ray cluster of two nodes, started by Ray's own cluster utility on loopback, trains once."""
 
 import json
-import os
-import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,55 +8,24 @@ from pathlib import Path
 
 import pytest
 
-from tasks.compute import train
 from tasks.compute.job import CURVES_FILE, WEIGHTS_FILE, Job
 from tasks.compute.loop import Place
 from tasks.compute.worker import work_at
 from tasks.report import sha256_of, write_json
+from tests.ray_nodes import ROOT, shared_environment, two_nodes
 
 pytestmark = [pytest.mark.thread, pytest.mark.long, pytest.mark.timeout(240)]
-
-ROOT = Path(train.__file__).parents[2]
-# One core a node: two workers are on two nodes or nowhere.
-CLUSTER = """
-import sys
-from ray.cluster_utils import Cluster
-cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-cluster.add_node(num_cpus=1)
-print("address", cluster.address, flush=True)
-sys.stdin.read()
-cluster.shutdown()
-"""
 
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """What a cluster's nodes and those who join share."""
-    return {
-        **os.environ,
-        "HOME": str(tmp_path),
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN": secrets.token_hex(32),
-        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "GLOO_SOCKET_IFNAME": "lo",
-        "PYTHONPATH": str(ROOT),
-    }
+    return shared_environment(tmp_path)
 
 
 @pytest.fixture
 def address(environment: dict[str, str]) -> Iterator[str]:
-    """Address of a cluster of two nodes."""
-    nodes = subprocess.Popen(
-        [sys.executable, "-c", CLUSTER], env=environment, text=True,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    assert nodes.stdout is not None
-    for line in nodes.stdout:
-        if line.startswith("address "):
-            yield line.split()[1]
-            break
-    nodes.communicate()
+    with two_nodes(environment) as address:
+        yield address
 
 
 def test_two_nodes_give_the_bytes_of_one_process(workspace, tmp_path, environment, address):

@@ -1,0 +1,199 @@
+"""Tables become rows: one document a row of CSV, of a spreadsheet, or of Parquet; columns are joined by a template."""
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, BinaryIO, cast
+
+import orjson
+
+from tasks.big_data.batches import parquet_frames
+from tasks.big_data.encodings import encoding_of
+from tasks.big_data.rows import (
+    MIB,
+    NO_TEXT,
+    NO_TEXT_COLUMN,
+    Reading,
+    Row,
+    UnreadableError,
+    is_utf8,
+    library,
+)
+
+_SAMPLE_BYTES = 4 * MIB
+_DELIMITERS = ",;\t|"
+_DELIMITER_ROWS = 50
+_CANNOT_DECODE = "mixed_encodings"
+
+
+def read_csv(file: BinaryIO, reading: Reading, *, tabs: bool = False) -> Iterator[Row]:
+    """Rows of CSV below its first one, which names the columns (https://www.rfc-editor.org/rfc/rfc4180)."""
+    limit = reading.options.limits.line_bytes
+    sample = file.read(_SAMPLE_BYTES)
+    if not sample:
+        return
+    # A character may be cut in two at the end of a sample; a line end is none of its bytes.
+    whole_lines = sample[: sample.rfind(b"\n") + 1] if len(sample) == _SAMPLE_BYTES and b"\n" in sample else sample
+    encoding = encoding_of(whole_lines)
+    delimiter = reading.options.delimiter or ("\t" if tabs else _delimiter(whole_lines.decode(encoding)))
+    csv.field_size_limit(max(csv.field_size_limit(), limit))
+    stream = io.TextIOWrapper(
+        cast(BinaryIO, io.BufferedReader(Joined(sample, file), MIB)),
+        encoding=encoding,
+        errors="strict" if encoding.startswith("utf-16") or encoding.startswith("utf-32") else "surrogateescape",
+        newline="",
+    )
+    yield from _csv_rows(stream, delimiter, encoding.removesuffix("-sig"), reading)
+
+
+class Joined(io.RawIOBase):
+    """A stream of which the beginning was read already."""
+
+    def __init__(self, begun: bytes, rest: BinaryIO) -> None:
+        self._begun, self._rest = memoryview(begun), rest
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._begun[: len(buffer)] if self._begun else self._rest.read(len(buffer))
+        self._begun = self._begun[len(data) :]
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def _csv_rows(stream: io.TextIOWrapper, delimiter: str, encoding: str, reading: Reading) -> Iterator[Row]:
+    lines = _Lines(stream, reading.options.limits.line_bytes)
+    records = csv.reader(lines, delimiter=delimiter)
+    names: list[str] | None = None
+    number = 0
+    while True:
+        number += names is not None
+        try:
+            record = next(records, None)
+        except csv.Error:  # a quote that is never closed, or a field beyond the limit
+            yield Row(number, "", "", "broken_csv")
+            records = csv.reader(lines, delimiter=delimiter)
+            continue
+        except UnicodeDecodeError:
+            raise UnreadableError(_CANNOT_DECODE) from None
+        if record is None:
+            return
+        if lines.too_long:
+            lines.too_long = False
+            yield Row(number, "", "", "line_too_long")
+        elif not record:
+            number -= names is not None
+        elif names is None:
+            names = [name.strip() for name in record]
+            number = 0
+        else:
+            yield _cells(number, names, record, encoding, reading)
+
+
+class _Lines:
+    """Lines of a stream; what is beyond the limit is passed over and said."""
+
+    def __init__(self, stream: io.TextIOWrapper, limit: int) -> None:
+        self._stream, self._limit = stream, limit
+        self.too_long = False
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._stream.readline(self._limit)
+        if not line:
+            raise StopIteration
+        if len(line) == self._limit and not line.endswith(("\n", "\r")):
+            self.too_long = True
+            while (line := self._stream.readline(self._limit)) and not line.endswith(("\n", "\r")):
+                pass
+            return "x\n"
+        return line
+
+
+def _cells(number: int, names: Sequence[str], record: Sequence[Any], encoding: str, reading: Reading) -> Row:
+    """Row of a table's row."""
+    raw = "\t".join(str(cell) for cell in record)
+    if len(record) > len(names):
+        return Row(number, _printable(raw), "", "ragged_row")
+    values = {name: cell for name, cell in zip(names, record, strict=False) if cell not in ("", None)}
+    text = reading.options.text_of(values)
+    meta = reading.options.meta_of(values)
+    if not is_utf8(raw):
+        return Row(number, _printable(raw), "", _CANNOT_DECODE)
+    if "\0" in raw:
+        return Row(number, raw, "", "binary")
+    if text is not None:
+        reading.columns.has_text = True
+        return Row(number, text, encoding, None, "", meta)
+    if set(names) & set(reading.options.columns):
+        return Row(number, raw, "", NO_TEXT)
+    reading.columns.miss([name for name in names if isinstance(values.get(name), str)], exists=False)
+    return Row(number, raw, "", NO_TEXT_COLUMN)
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _delimiter(sample: str) -> str:
+    """Delimiter that gives the first rows the same number of columns, and the most of them."""
+
+    def columns(delimiter: str) -> tuple[bool, int]:
+        try:
+            records = islice(csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter), _DELIMITER_ROWS)
+            rows = [len(record) for record in records if record]
+        except csv.Error:
+            return False, 0
+        # The last row of a sample may be cut.
+        return len(set(rows[:-1] or rows)) == 1, max(set(rows), key=rows.count, default=0)
+
+    found = {delimiter: columns(delimiter) for delimiter in _DELIMITERS}
+    even = {delimiter: many for delimiter, (is_even, many) in found.items() if is_even and many > 1}
+    ranked = even or {delimiter: many for delimiter, (_, many) in found.items()}
+    return max(ranked, key=lambda delimiter: ranked[delimiter])
+
+
+def read_xlsx(data: bytes, reading: Reading) -> Iterator[Row]:
+    """Rows of every sheet below its first row that is not blank; `inner` names the sheet, but for the first one."""
+    calamine = library("python_calamine")
+    try:
+        book = calamine.CalamineWorkbook.from_filelike(io.BytesIO(data))
+    except calamine.PasswordError:
+        raise UnreadableError("locked") from None
+    except calamine.CalamineError:
+        raise UnreadableError("corrupt_xlsx") from None
+    sheets = [sheet.name for sheet in book.sheets_metadata if sheet.typ == calamine.SheetTypeEnum.WorkSheet]
+    for place, name in enumerate(sheets):
+        try:
+            table = book.get_sheet_by_name(name).iter_rows()
+        except calamine.CalamineError:
+            raise UnreadableError("corrupt_xlsx") from None
+        yield from _sheet(table, name if place else "", reading)
+
+
+def _sheet(table: Iterable[list[Any]], inner: str, reading: Reading) -> Iterator[Row]:
+    names: list[str] | None = None
+    number = 0
+    for cells in table:
+        number += names is not None
+        if not any(cell not in ("", None) for cell in cells):
+            continue
+        if names is None:
+            names = [str(cell).strip() for cell in cells]
+            continue
+        yield _cells(number, names, cells, "utf-8", reading)._replace(inner=inner)
+
+
+def read_parquet(file: BinaryIO, reading: Reading) -> Iterator[Row]:
+    """Rows of a Parquet file; a null is no text."""
+    for frame in parquet_frames(file, reading):
+        for number, text, reason, meta in frame.select("row", "text", "reason", "meta").iter_rows():
+            yield Row(number, text, "" if reason else "utf-8", reason, "", _object(meta))
+
+
+def _object(meta: str) -> dict[str, str] | None:
+    return orjson.loads(meta) if meta else None

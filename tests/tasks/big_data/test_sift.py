@@ -1,0 +1,115 @@
+"""A step over shards: each document once, the same bytes on one core and on all, unchanged shards not done again."""
+
+from collections import Counter
+
+import polars as pl
+import pytest
+
+from tasks.big_data import documents
+from tasks.big_data.documents import Sifted, sifted, with_texts
+from tasks.big_data.sift import sift
+
+SEEN: Counter[str] = Counter()
+
+
+def work(frame: pl.DataFrame, common: str, extra: str | None) -> Sifted:
+    """Words are made loud, documents that name the shard's word go."""
+    SEEN.update(frame["uri"])
+    texts = {row: f"{text}{common}" for row, text in enumerate(frame["text"])}
+    out = {row: (f"said:{extra}",) for row, text in enumerate(frame["text"]) if extra and extra in text}
+    return sifted(with_texts(frame, texts), out, {"loud": len(texts)})
+
+
+def losing(frame: pl.DataFrame, _common: None, _extra: None) -> Sifted:
+    return Sifted(frame.head(1), documents.REJECTED_SCHEMA.to_frame())
+
+
+def shards(workspace, texts: dict[str, dict[str, str]]) -> None:
+    """An output of `ingest` of several shards."""
+    index = []
+    for name, inner in texts.items():
+        workspace.put("ingest", inner)
+        index += [
+            documents.Shard(**{**shard._asdict(), "name": name})
+            for shard in documents.read_index(workspace.out("ingest"))
+        ]
+        (workspace.out("ingest") / documents.part("0")).rename(workspace.out("ingest") / documents.part(name))
+    documents.write_index(workspace.out("ingest"), index)
+
+
+THREE = {"a": {"x/1": "one", "x/2": "two"}, "b": {"y/1": "three"}, "c": {"z/1": "four"}}
+
+
+def run(workspace, step="step", common="!", extras=None, **settings):
+    workspace.out(step).mkdir(exist_ok=True)
+    return sift(
+        step, workspace.out("ingest"), workspace.out(step), work, common, workspace.settings(**settings), extras=extras
+    )
+
+
+@pytest.fixture(autouse=True)
+def _nothing_seen():
+    SEEN.clear()
+
+
+def test_every_document_goes_on_or_is_rejected(workspace):
+    shards(workspace, THREE)
+    tally = run(workspace, extras={"a": "two"})
+    assert workspace.texts("step") == {"x/1": "one!", "y/1": "three!", "z/1": "four!"}
+    assert workspace.reasons("step") == {"x/2": ["said:two"]}
+    assert (tally.rows_in, tally.rows_out, tally.rows_rejected, tally.facts) == (4, 3, 1, {"loud": 4})
+    assert (tally.bytes_in, tally.bytes_out) == (15, 15)
+
+
+@pytest.mark.parametrize("settings", [{"workers": 4}, {"data_engine": "one"}])
+def test_the_same_bytes_on_all_engines(make_workspace, settings):
+    first, second = make_workspace(), make_workspace()
+    for workspace in (first, second):
+        shards(workspace, THREE)
+    run(first, workers=1)
+    run(second, **settings)
+    assert first.bytes_of("step") == second.bytes_of("step")
+
+
+def test_only_what_is_new_is_done(workspace):
+    shards(workspace, THREE)
+    before = run(workspace, "first")
+    SEEN.clear()
+    assert run(workspace, "second").note() == before.note()  # another step's memory
+    assert SEEN
+    SEEN.clear()
+    (workspace.out("first") / "part-a.parquet").unlink()
+    assert run(workspace, "first").note() == before.note()
+    assert not SEEN
+    assert workspace.bytes_of("first") == workspace.bytes_of("second")
+    run(workspace, "first", extras={"b": "three"})
+    assert SEEN == {"y/1": 1}
+    SEEN.clear()
+    shards(workspace, THREE | {"d": {"w/1": "five"}})
+    run(workspace, "first", extras={"b": "three"})
+    assert SEEN == {"w/1": 1}
+    SEEN.clear()
+    run(workspace, "first", common="?")
+    assert len(SEEN) == 5
+
+
+def test_what_is_remembered_wrongly_is_made_again(workspace):
+    shards(workspace, THREE)
+    run(workspace)
+    kept = workspace.bytes_of("step")
+    for number, file in enumerate(sorted(workspace.settings().cache.glob("shards/step/*/0"))):
+        data = bytearray(file.read_bytes())
+        data[len(data) // 2 + number] ^= 1
+        file.unlink()  # the output is a link to it
+        file.write_bytes(data)
+    SEEN.clear()
+    run(workspace)
+    assert len(SEEN) == 4
+    assert workspace.bytes_of("step") == kept
+
+
+def test_a_work_that_loses_rows_is_found_out(workspace):
+    shards(workspace, THREE)
+    workspace.out("step").mkdir()
+    with pytest.raises(ValueError, match=r"test_sift: 2 rows became 1 \+ 0"):
+        sift("step", workspace.out("ingest"), workspace.out("step"), losing, None, workspace.settings())
