@@ -26,7 +26,7 @@ from rich.table import Table
 
 from tasks.big_data.clean import normalise
 from tasks.big_data.kernel import statistics
-from tasks.big_data.rules import reasons_of
+from tasks.big_data.rules import reasons_against
 from tasks.big_data.vocabulary import STOPS_BY_LANGUAGE
 from tasks.params import Clean
 
@@ -198,7 +198,7 @@ def ours(corpus: list[Page]) -> tuple[list[tuple[str, ...]], float]:
     statistics(data[: offsets[1]], offsets[:2])
     start = time.process_time()
     figures = statistics(data, offsets)
-    said = reasons_of(figures, Clean().thresholds("web"), [page.language for page in corpus])
+    said = reasons_against(figures, Clean().thresholds("web"), [page.language for page in corpus])
     return said, time.process_time() - start
 
 

@@ -209,26 +209,44 @@ def _optional(model: type[Section], name: str) -> type[Section]:
     return made
 
 
+class Boilerplate(Section):
+    """Lines at the beginning or end of documents that are removed; not from code and notes."""
+
+    remove: bool = Field(default=True, description="whether lines that many documents begin or end with are removed")
+    min_documents: int = Field(default=20, ge=2, description="documents of a source that have the line, at least")
+    min_share: float = Field(default=0.1, ge=0, le=1, description="share of its documents that have it, at least")
+    min_characters: int = Field(default=20, ge=1, description="shorter lines stay")
+
+
 class Clean(_optional(Thresholds, "ThresholdsGiven")):  # type: ignore[misc]  # one list of fields
     """Which documents are worth learning from. Absent or null thresholds are the preset's."""
 
     preset: Literal["auto", "prose", "code", "notes", "web"] = Field(
         default="auto", description="kind of text the rules are for; auto: chosen for each source from its documents"
     )
+    languages: tuple[Annotated[str, Field(pattern="^[a-z]{2}$")], ...] = Field(
+        default=(), description="ISO 639-1 codes; documents in other languages are dropped; none: all are kept"
+    )
+    repair_mojibake: bool = Field(default=True, description="whether UTF-8 that was read as cp1252 is decoded again")
+    boilerplate: Boilerplate = Field(default=Boilerplate(), description="lines that many documents begin or end with")
 
     def thresholds(self, kind: TextKind) -> Thresholds:
         """All thresholds for a kind of text: those given, else its preset's."""
-        return Thresholds.model_validate(
-            {**CLEAN_PRESETS[kind], **self.model_dump(exclude={"preset"}, exclude_none=True)}
-        )
+        given = self.model_dump(include=set(Thresholds.model_fields), exclude_none=True)
+        return Thresholds.model_validate({**CLEAN_PRESETS[kind], **given})
+
+
+PersonalKind = Literal[
+    "private_key", "url_credentials", "api_key", "email", "iban", "ip_address", "mac_address", "card_number", "us_ssn",
+    "us_itin", "de_tax_id", "de_pension_id", "imei", "phone",
+]  # fmt: skip
 
 
 class Privacy(Section):
     """What is replaced by a typed placeholder."""
 
-    kinds: tuple[Literal["email", "ip_address", "url_credentials", "private_key", "api_key"], ...] = Field(
-        default=("email", "ip_address", "url_credentials", "private_key", "api_key"),
-        description="kinds of personal data and secrets to replace",
+    kinds: tuple[PersonalKind, ...] = Field(
+        default=get_args(PersonalKind), description="kinds of personal data and secrets to replace"
     )
 
 

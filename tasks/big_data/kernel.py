@@ -130,7 +130,7 @@ def statistics(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> NDArray[A
 def c4_lines(
     data: NDArray[np.uint8], offsets: NDArray[np.int64]
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[Any]]:
-    """The documents with only the lines that C4 keeps, their offsets, and the figures of what they were before."""
+    """The documents with only the lines that C4 keeps, their offsets, and by which rules lines went."""
     out = np.zeros((len(offsets) - 1, len(FIELDS)), np.int64)
     # Every kept line is written with a line feed, which is taken off at the end of a document.
     kept = np.empty(len(data) + 1, np.uint8)
@@ -241,6 +241,7 @@ def _measure(data, offsets, out, of_byte, of_point, stops, stop_bits, shorts, sh
             row[LINE_FEEDS] += ending
         if writes:
             ends[document + 1] = tail - (tail > ends[document])
+            continue
         words = now[_COUNT]
         row[CHARACTERS] += row[LINE_FEEDS]
         row[WORDS], row[WORD_CHARACTERS], row[PARAGRAPHS] = words, places[words], n_blocks

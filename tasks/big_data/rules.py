@@ -12,7 +12,6 @@ import numpy as np
 from tasks.big_data import rules_gopher as gopher
 from tasks.big_data import rules_web as web
 from tasks.big_data.judging import Against, Figures, share
-from tasks.big_data.kernel import statistics
 from tasks.big_data.vocabulary import STOP_BITS
 from tasks.params import Thresholds
 
@@ -84,7 +83,7 @@ RULES: Mapping[Rule, str] = {
 }
 
 
-def reasons_of(figures: Figures, limits: Thresholds, languages: Sequence[str]) -> list[tuple[str, ...]]:
+def reasons_against(figures: Figures, limits: Thresholds, languages: Sequence[str]) -> list[tuple[str, ...]]:
     """Every rule that each document breaks, by name.
 
     Args:
@@ -100,12 +99,6 @@ def reasons_of(figures: Figures, limits: Thresholds, languages: Sequence[str]) -
     for row in np.flatnonzero(against.any(axis=0)):
         reasons[row] = tuple(names[rule] for rule in np.flatnonzero(against[:, row]))
     return reasons
-
-
-def reasons_against(text: str, limits: Thresholds, language: str = "") -> tuple[str, ...]:
-    """Every rule that one text breaks."""
-    data = np.frombuffer(text.encode(), np.uint8)
-    return reasons_of(statistics(data, np.array([0, len(data)])), limits, [language])[0]
 
 
 def _stop_words(bits: Figures, languages: Sequence[str]) -> Figures:
