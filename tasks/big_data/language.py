@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 # More bytes cost time and, measured (docs/your-text.md), change nothing.
 _READ_BYTES = 500
 # Of letters that CLD2 counted: from here on its answer was right in 99.9 % of measured texts.
-_LONG_BYTES = 200
+LONG_BYTES = 200
 # Of a source's sure documents, for its language to be expected in short ones.
 _COMMON_SHARE = 0.05
 _OLD_CODES = {"iw": "he", "in": "id", "ji": "yi", "jw": "jv", "mo": "ro"}
@@ -33,6 +33,11 @@ class Expected(NamedTuple):
 
     common: tuple[str, ...] = ()
     main: str = ""
+
+    @property
+    def is_one(self) -> bool:
+        """Whether all short documents are in the main language, whatever they look like."""
+        return set(self.common) <= {self.main}
 
 
 def guesses(data: NDArray[np.uint8], offsets: NDArray[np.int64], rows: Sequence[int]) -> list[Guess]:
@@ -61,7 +66,7 @@ def guess(text: bytes) -> Guess:
     code = first[1].partition("-")[0]
     code = _OLD_CODES.get(code, code)
     is_language = len(code) == 2 and code != "un"
-    return Guess(code if is_language else "", sure=bool(sure) and is_language, long=found >= _LONG_BYTES)
+    return Guess(code if is_language else "", sure=bool(sure) and is_language, long=min(found, len(text)) >= LONG_BYTES)
 
 
 def expected(votes: dict[str, int]) -> Expected:
