@@ -2,8 +2,8 @@
 
 `python -m benchmarks.rules --corpus FOLDER --json FILE [--peer FOLDER]`. The peer gets a virtual environment of its own
 in a temporary folder, or in the one that `--peer` names, which is then kept. The corpus is made of the files of FOLDER
-(`shared/data`), the standard library's code, and documents damaged on purpose. Both sides see texts as `clean.normalise`
-leaves them. Beside each filter's agreement stand its differences by the peer's reason and ours.
+(`shared/data`), the standard library's code, and documents damaged on purpose; both sides see it in normal form. Beside
+each filter's agreement stand its differences by the peer's reason and ours.
 """
 
 import argparse
@@ -21,10 +21,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import polars as pl
 from rich.console import Console
 from rich.table import Table
 
-from tasks.big_data.clean import normalise
+from tasks.big_data import normal
+from tasks.big_data.buffers import text_buffers, text_series
 from tasks.big_data.kernel import statistics
 from tasks.big_data.rules import reasons_against
 from tasks.big_data.vocabulary import STOPS_BY_LANGUAGE
@@ -190,11 +192,17 @@ DAMAGES: dict[str, Callable[[str, random.Random], str]] = {
 }
 
 
+def in_normal_form(corpus: list[Page]) -> list[Page]:
+    """The same documents as the rules see them."""
+    data, offsets = text_buffers(pl.Series([page.text for page in corpus]))
+    tails = np.ones(len(corpus), np.bool_)
+    texts = text_series(*normal.normalised(data, offsets, normal.look(data, offsets, tails), tails))
+    return [page._replace(text=text) for page, text in zip(corpus, texts, strict=True)]
+
+
 def ours(corpus: list[Page]) -> tuple[list[tuple[str, ...]], float]:
     """Reasons of each document by the thresholds as published, and CPU seconds."""
-    encoded = [page.text.encode() for page in corpus]
-    data = np.frombuffer(b"".join(encoded), np.uint8)
-    offsets = np.concatenate([[0], np.cumsum([len(each) for each in encoded])]).astype(np.int64)
+    data, offsets = text_buffers(pl.Series([page.text for page in corpus]))
     statistics(data[: offsets[1]], offsets[:2])
     start = time.process_time()
     figures = statistics(data, offsets)
@@ -223,7 +231,8 @@ def compare(
     """Agreement of each filter and of all, in all and by group; differences by reasons."""
     table: dict[str, Any] = {}
     differences: dict[str, Any] = {}
-    for name, rules in [*FILTERS.items(), ("all", tuple(rule for rules in FILTERS.values() for rule in rules))]:
+    every = tuple(rule for group in FILTERS.values() for rule in group)
+    for name, rules in [*FILTERS.items(), ("all", every)]:
         same: Counter[str] = Counter()
         kept = [0, 0]
         found: Counter[str] = Counter()
@@ -252,7 +261,7 @@ def main() -> None:
     parser.add_argument("--peer", type=Path, help="folder of the peer's environment, made if it is not there")
     given = parser.parse_args()
     good = list(pages(given.corpus))
-    corpus = [page._replace(text=normalise(page.text, suffix=".txt")) for page in [*good, *damaged(good)]]
+    corpus = in_normal_form([*good, *damaged(good)])
     with tempfile.TemporaryDirectory() as temporary:
         peer, their_seconds = theirs(corpus, given.peer or Path(temporary) / "peer")
     mine, our_seconds = ours(corpus)
@@ -266,7 +275,7 @@ def main() -> None:
         shown.add_row(name, f"{row['same']:.2%}", str(row["kept_ours"]), str(row["kept_theirs"]))
     console.print(shown)
     for name, found in differences.items():
-        console.print(name, {key: count for key, count in list(found.items())[:12]})
+        console.print(name, dict(list(found.items())[:12]))
     speeds = {"ours_mb_per_cpu_second": megabytes / our_seconds, "theirs": megabytes / their_seconds}
     console.print(speeds)
     result = {"documents": len(corpus), "megabytes": megabytes, **speeds, "filters": table, "differences": differences}

@@ -60,7 +60,7 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
 
 # Reasons of each value: docs/your-text.md. What is never reached says nothing of this kind of text.
 _NEVER = 1_000_000_000
-_OFF: Mapping[str, Any] = {
+OFF: Mapping[str, Any] = {
     "min_characters": 1, "max_characters": _NEVER, "max_line_characters": _NEVER, "max_mean_line_characters": _NEVER,
     "min_alphanumeric_share": 0.0, "max_replacement_share": 1.0,
     "min_words": 0, "max_words": _NEVER, "min_mean_word_characters": 0.0, "max_mean_word_characters": float(_NEVER),
@@ -89,7 +89,7 @@ _FINEWEB: Mapping[str, Any] = {
 }  # fmt: skip
 CLEAN_PRESETS: Mapping[TextKind, Mapping[str, Any]] = {
     "prose": {
-        **_OFF,
+        **OFF,
         "min_characters": 64, "max_characters": 10_000_000,
         "max_line_characters": 10_000, "max_mean_line_characters": 1000,
         "min_alphanumeric_share": 0.25, "max_replacement_share": 0.001,
@@ -101,19 +101,19 @@ CLEAN_PRESETS: Mapping[TextKind, Mapping[str, Any]] = {
         "drop_lorem_ipsum": True,
     },
     "code": {
-        **_OFF,
+        **OFF,
         "min_characters": 64, "max_characters": 1_000_000,
         "max_line_characters": 1000, "max_mean_line_characters": 100,
         "min_alphanumeric_share": 0.25, "max_replacement_share": 0.001, "max_repeated_line_character_share": 0.5,
     },
     "notes": {
-        **_OFF,
+        **OFF,
         "min_characters": 8, "max_characters": 10_000_000,
         "max_line_characters": 10_000, "max_mean_line_characters": 10_000,
         "min_alphanumeric_share": 0.25, "max_replacement_share": 0.001,
     },
     "web": {
-        **_OFF, **_GOPHER, **_C4, **_FINEWEB,
+        **OFF, **_GOPHER, **_C4, **_FINEWEB,
         "max_characters": 10_000_000, "max_replacement_share": 0.001, "c4_line_rules": True,
     },
 }  # fmt: skip

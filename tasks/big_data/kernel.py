@@ -29,8 +29,14 @@ from tasks.big_data.characters import (
     SYMBOL,
     UPPER,
     classes,
-)
+)  # fmt: skip
 from tasks.big_data.vocabulary import ABBREVIATIONS, MULTIPLIER, SEED, SLOTS, STOP_WORDS, slots
+
+Bytes = NDArray[np.uint8]
+Bits = NDArray[np.uint16]
+Codes = NDArray[np.uint64]
+Ints = NDArray[np.int64]
+Offsets = NDArray[np.int64]
 
 # One column a figure, all of a document. Characters are code points; a line has no line feed.
 FIELDS = (
@@ -109,10 +115,10 @@ _LOREM, _IPSUM, _EDIT, _NEEDED = map(_phrase, ("lorem", " ipsum", "[edit]", "[ci
 # Beside "-": the bullets of Unicode and of Markdown.
 _BULLETS = np.array([0xE280A2, 0xE280A3, 0xE296AA, 0xE297A6, 0xE2978F, 0xE2978B], np.int64)
 
-_jit = numba.njit(nogil=True, cache=True)
+_jit: Any = numba.njit(nogil=True, cache=True)
 
 
-def statistics(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> NDArray[Any]:
+def statistics(data: Bytes, offsets: Offsets) -> NDArray[Any]:
     """Figures of every document of a shard.
 
     Args:
@@ -127,9 +133,7 @@ def statistics(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> NDArray[A
     return out.view(STATISTICS)[:, 0]
 
 
-def c4_lines(
-    data: NDArray[np.uint8], offsets: NDArray[np.int64]
-) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[Any]]:
+def c4_lines(data: Bytes, offsets: Offsets) -> tuple[Bytes, Offsets, NDArray[Any]]:
     """The documents with only the lines that C4 keeps, their offsets, and by which rules lines went."""
     out = np.zeros((len(offsets) - 1, len(FIELDS)), np.int64)
     # Every kept line is written with a line feed, which is taken off at the end of a document.
@@ -144,7 +148,10 @@ def _tables() -> tuple[NDArray[Any], ...]:
 
 
 @_jit
-def _measure(data, offsets, out, of_byte, of_point, stops, stop_bits, shorts, short_bits, kept, ends):  # type: ignore[no-untyped-def]
+def _measure(
+    data: Bytes, offsets: Offsets, out: Ints, of_byte: Bits, of_point: Bits, stops: Codes, stop_bits: Ints,
+    shorts: Codes, short_bits: Ints, kept: Bytes, ends: Offsets,
+) -> None:  # fmt: skip
     """Fill `out`; write lines that C4 keeps to `kept` where that has room, and where each document ends to `ends`."""
     codes, places = np.empty(4096, np.uint64), np.empty(4097, np.int64)
     lines, sizes = np.empty(256, np.uint64), np.empty(256, np.int64)
@@ -260,7 +267,7 @@ def _measure(data, offsets, out, of_byte, of_point, stops, stop_bits, shorts, sh
 
 
 @_jit
-def _longer(array, used, needed):  # type: ignore[no-untyped-def]
+def _longer(array: Any, used: int, needed: int) -> Any:
     """The same with room for more."""
     out = np.empty(2 * len(array) + needed, array.dtype)
     out[:used] = array[:used]
@@ -268,16 +275,16 @@ def _longer(array, used, needed):  # type: ignore[no-untyped-def]
 
 
 @_jit
-def _slot(table, code):  # type: ignore[no-untyped-def]
+def _slot(table: Codes, code: np.uint64) -> int:
     """Where a word is in a table of `vocabulary.slots`; an empty place if it is not."""
-    slot = np.int64(code & np.uint64(SLOTS - 1))
+    slot = int(code & np.uint64(SLOTS - 1))
     while table[slot] != code and table[slot] != 0:
         slot = slot + 1 & SLOTS - 1
     return slot
 
 
 @_jit
-def _continuations(data, begin, end):  # type: ignore[no-untyped-def]
+def _continuations(data: Bytes, begin: int, end: int) -> int:
     """Bytes that begin no character."""
     found = 0
     for i in range(begin, end):
@@ -286,23 +293,23 @@ def _continuations(data, begin, end):  # type: ignore[no-untyped-def]
 
 
 @_jit
-def _point(data, i, end):  # type: ignore[no-untyped-def]
+def _point(data: Bytes, i: int, end: int) -> tuple[int, int]:
     """Code point that begins at i, and its bytes."""
-    byte = np.int64(data[i])
+    byte = int(data[i])
     if byte < 0x80:
         return byte, 1
     if byte < 0xE0 and i + 1 < end:
-        return (byte & 0x1F) << 6 | np.int64(data[i + 1]) & 0x3F, 2
+        return (byte & 0x1F) << 6 | int(data[i + 1]) & 0x3F, 2
     if byte < 0xF0 and i + 2 < end:
-        return (byte & 0x0F) << 12 | (np.int64(data[i + 1]) & 0x3F) << 6 | np.int64(data[i + 2]) & 0x3F, 3
+        return (byte & 0x0F) << 12 | (int(data[i + 1]) & 0x3F) << 6 | int(data[i + 2]) & 0x3F, 3
     if i + 3 < end:
-        high = (byte & 0x07) << 18 | (np.int64(data[i + 1]) & 0x3F) << 12
-        return high | (np.int64(data[i + 2]) & 0x3F) << 6 | np.int64(data[i + 3]) & 0x3F, 4
-    return np.int64(0xFFFD), 1
+        high = (byte & 0x07) << 18 | (int(data[i + 1]) & 0x3F) << 12
+        return high | (int(data[i + 2]) & 0x3F) << 6 | int(data[i + 3]) & 0x3F, 4
+    return 0xFFFD, 1
 
 
 @_jit
-def _kind(data, i, end, of_point):  # type: ignore[no-untyped-def]
+def _kind(data: Bytes, i: int, end: int, of_point: Bits) -> Any:
     """Bits of the character at i, none beyond the end."""
     if i >= end:
         return np.uint16(0)
@@ -311,7 +318,7 @@ def _kind(data, i, end, of_point):  # type: ignore[no-untyped-def]
 
 
 @_jit
-def _last(data, begin, end):  # type: ignore[no-untyped-def]
+def _last(data: Bytes, begin: int, end: int) -> int:
     """Where the last character of a part begins."""
     i = end - 1
     while i > begin and data[i] & 0xC0 == 0x80:
@@ -320,7 +327,10 @@ def _last(data, begin, end):  # type: ignore[no-untyped-def]
 
 
 @_jit
-def _word(data, begin, end, row, now, codes, places, of_point, stops, stop_bits):  # type: ignore[no-untyped-def]
+def _word(
+    data: Bytes, begin: int, end: int, row: Ints, now: Ints, codes: Codes, places: Ints, of_point: Bits, stops: Codes,
+    stop_bits: Ints,
+) -> None:  # fmt: skip
     """Note one word."""
     code, kinds, every, characters, i = np.uint64(SEED), np.uint16(0), np.uint16(0xFFFF), 0, begin
     while i < end:
@@ -354,7 +364,10 @@ def _word(data, begin, end, row, now, codes, places, of_point, stops, stop_bits)
 
 
 @_jit
-def _parts(data, begin, end, row, now, codes, places, of_point, stops, stop_bits, shorts):  # type: ignore[no-untyped-def]
+def _parts(
+    data: Bytes, begin: int, end: int, row: Ints, now: Ints, codes: Codes, places: Ints, of_point: Bits, stops: Codes,
+    stop_bits: Ints, shorts: Codes,
+) -> int:  # fmt: skip
     """Words of a part that may have blanks beyond ASCII in it; how many more parts that makes."""
     found, part, i = 0, begin, begin
     while i < end:
@@ -372,7 +385,7 @@ def _parts(data, begin, end, row, now, codes, places, of_point, stops, stop_bits
 
 
 @_jit
-def _dots(data, i, end):  # type: ignore[no-untyped-def]
+def _dots(data: Bytes, i: int, end: int) -> int:
     """Full stops one after the other."""
     j = i
     while j < end and data[j] == 46:
@@ -381,7 +394,7 @@ def _dots(data, i, end):  # type: ignore[no-untyped-def]
 
 
 @_jit
-def _apostrophe(data, begin, i):  # type: ignore[no-untyped-def]
+def _apostrophe(data: Bytes, begin: int, i: int) -> int:
     """Bytes of the apostrophe that ends before i."""
     if i > begin and data[i - 1] == 39:
         return 1
@@ -389,7 +402,10 @@ def _apostrophe(data, begin, i):  # type: ignore[no-untyped-def]
 
 
 @_jit
-def _part(data, begin, end, row, now, codes, places, of_point, stops, stop_bits, shorts):  # type: ignore[no-untyped-def]
+def _part(
+    data: Bytes, begin: int, end: int, row: Ints, now: Ints, codes: Codes, places: Ints, of_point: Bits, stops: Codes,
+    stop_bits: Ints, shorts: Codes,
+) -> None:  # fmt: skip
     """Words of a part without blanks: signs before, what is between them, signs after."""
     i = begin
     while i < end:
@@ -425,7 +441,7 @@ def _part(data, begin, end, row, now, codes, places, of_point, stops, stop_bits,
 
 
 @_jit
-def _core_end(data, begin, end, of_point, shorts):  # type: ignore[no-untyped-def]
+def _core_end(data: Bytes, begin: int, end: int, of_point: Bits, shorts: Codes) -> int:
     """Where the signs after a word begin."""
     while end > begin:
         i = _last(data, begin, end)
@@ -456,7 +472,7 @@ def _core_end(data, begin, end, of_point, shorts):  # type: ignore[no-untyped-de
 
 
 @_jit
-def _is_short(data, begin, end, shorts):  # type: ignore[no-untyped-def]
+def _is_short(data: Bytes, begin: int, end: int, shorts: Codes) -> bool:
     """Whether a part is an abbreviation, which keeps its full stop."""
     if end - begin == 2:
         return True
@@ -469,7 +485,7 @@ def _is_short(data, begin, end, shorts):  # type: ignore[no-untyped-def]
 
 
 @_jit
-def _contraction(data, begin, end):  # type: ignore[no-untyped-def]
+def _contraction(data: Bytes, begin: int, end: int) -> int:
     """Bytes of the end of a word that is a word of its own: n't, 'll, 've, 're, 'd, 'm."""
     if end - begin < 3:
         return 0
@@ -489,7 +505,10 @@ def _contraction(data, begin, end):  # type: ignore[no-untyped-def]
 
 
 @_jit
-def _core(data, begin, end, row, now, codes, places, of_point, stops, stop_bits):  # type: ignore[no-untyped-def]
+def _core(
+    data: Bytes, begin: int, end: int, row: Ints, now: Ints, codes: Codes, places: Ints, of_point: Bits, stops: Codes,
+    stop_bits: Ints,
+) -> None:  # fmt: skip
     """Words of a part without signs around it: a sign between two letters may part them."""
     i, word, previous = begin, begin, np.uint16(0)
     while i < end:
@@ -509,11 +528,12 @@ def _core(data, begin, end, row, now, codes, places, of_point, stops, stop_bits)
             elif kind & ICON or point == 0x2026:
                 cut = size
             elif byte == 44:
-                cut = previous & LETTER and following & LETTER
+                cut = int(previous & following & LETTER != 0)
             elif byte == 58 or byte == 60 or byte == 61 or byte == 62 or byte == 47:
-                cut = previous & (LETTER | DIGIT) and following & LETTER
+                cut = int(previous & (LETTER | DIGIT) != 0 and following & LETTER != 0)
             elif byte == 43 or byte == 42 or byte == 94:
-                cut = previous & DIGIT and (following & DIGIT or (i + 1 < end and data[i + 1] == 45))
+                after = following & DIGIT != 0 or (i + 1 < end and data[i + 1] == 45)
+                cut = int(previous & DIGIT != 0 and after)
             elif kind & HYPHEN and previous & (LETTER | DIGIT):
                 run = size
                 while byte == 45 and run < 3 and i + run < end and data[i + run] == 45:
@@ -535,7 +555,7 @@ def _core(data, begin, end, row, now, codes, places, of_point, stops, stop_bits)
 
 
 @_jit
-def _is(data, i, end, phrase):  # type: ignore[no-untyped-def]
+def _is(data: Bytes, i: int, end: int, phrase: Bytes) -> bool:
     """Whether a phrase in lower case stands at i, in any case."""
     if i < 0 or i + len(phrase) > end:
         return False
@@ -549,7 +569,7 @@ def _is(data, i, end, phrase):  # type: ignore[no-untyped-def]
 
 
 @_jit
-def _phrases(data, begin, end, line, stop):  # type: ignore[no-untyped-def]
+def _phrases(data: Bytes, begin: int, end: int, line: int, stop: int) -> int:
     """What C4 looks for that has a word in this part: 1 JavaScript, 2 a policy, 4 lorem ipsum."""
     found = 0
     if data[end - 1] | 0x20 == 109 and _is(data, end - 5, end, _LOREM) and _is(data, end, stop, _IPSUM):
@@ -572,7 +592,9 @@ def _phrases(data, begin, end, line, stop):  # type: ignore[no-untyped-def]
 
 
 @_jit
-def _filled_line(data, line, end, first, last, characters, row, of_point):  # type: ignore[no-untyped-def]
+def _filled_line(
+    data: Bytes, line: int, end: int, first: int, last: int, characters: int, row: Ints, of_point: Bits,
+) -> None:  # fmt: skip
     """Count a line that is not blank."""
     row[FILLED_LINES] += 1
     row[SHORT_LINES] += characters <= SHORT_LINE_CHARACTERS
@@ -589,7 +611,9 @@ def _filled_line(data, line, end, first, last, characters, row, of_point):  # ty
 
 
 @_jit
-def _c4_keeps(data, first, last, chunks, longest, rare, sentences, row):  # type: ignore[no-untyped-def]
+def _c4_keeps(
+    data: Bytes, first: int, last: int, chunks: int, longest: int, rare: int, sentences: int, row: Ints,
+) -> bool:  # fmt: skip
     """Whether C4 keeps a line; if not, or if it is against the document, that is counted."""
     if longest > C4_WORD_CHARACTERS:
         row[C4_LONG_WORD] += 1
@@ -631,7 +655,7 @@ def _c4_keeps(data, first, last, chunks, longest, rare, sentences, row):  # type
 
 
 @_jit
-def _repeats(found, sizes, n, keys, row, column):  # type: ignore[no-untyped-def]
+def _repeats(found: Codes, sizes: Ints, n: int, keys: Codes, row: Ints, column: int) -> None:
     """Count those that occurred before, and their characters in the column after it; blank lines have sizes below 0."""
     if n < 2:
         return
@@ -653,7 +677,9 @@ def _repeats(found, sizes, n, keys, row, column):  # type: ignore[no-untyped-def
 
 
 @_jit
-def _ngrams(codes, places, words, keys, values, spots, level, row):  # type: ignore[no-untyped-def]
+def _ngrams(
+    codes: Codes, places: Ints, words: int, keys: Codes, values: Ints, spots: Ints, level: Ints, row: Ints,
+) -> None:  # fmt: skip
     """Characters in the most frequent n-gram (2 to 4 words) and in those that occurred before (5 to 10).
 
     An n-gram that occurs twice has two (n-1)-grams that do: each n looks only where the one before found some. `codes`
@@ -662,7 +688,6 @@ def _ngrams(codes, places, words, keys, values, spots, level, row):  # type: ign
     for i in range(words - 1):
         spots[i] = i
     left = max(words - 1, 0)
-    rolled = 1
     for n in range(2, 11):
         if words < n:
             return

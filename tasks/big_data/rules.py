@@ -1,4 +1,4 @@
-"""Published rules of text quality: one function a rule, which says of every document of a shard whether it is against it.
+"""Published rules of text quality: a function each, which says of every document of a shard whether it is against it.
 
 Thresholds are given in `params.clean` or those of a kind of text (`presets.CLEAN_PRESETS`); each rule says who
 published it. Here are those for files; Gopher's are in `rules_gopher.py`, those of C4 and FineWeb in `rules_web.py`.

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tasks.big_data import documents
 from tasks.big_data.clean import Treatment, work
 from tasks.big_data.language import Expected
 from tasks.params import Clean

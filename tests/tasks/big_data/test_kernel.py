@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -124,7 +125,7 @@ def test_c4_keeps_lines_that_are_sentences():
         f'One word {"x" * 1001} is long.\nMore to come...\n\nAnd it ends with a source.[12]\n  An indented "one."  '
     )
     data, ends, before = c4_lines(*buffers(text, "nothing", "Here is one more."))
-    kept = [bytes(data[a:b]).decode() for a, b in zip(ends, ends[1:], strict=False)]
+    kept = [bytes(data[a:b]).decode() for a, b in pairwise(ends)]
     assert kept == [
         'This line is kept.\nAnd it ends with a source.[12]\nAn indented "one."', "", "Here is one more.",
     ]  # fmt: skip

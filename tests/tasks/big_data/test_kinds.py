@@ -116,7 +116,7 @@ def test_what_is_no_document_of_prose_may_be_a_good_note(text):
     [
         ("def f() -> int: ...\ndef g() -> int: ...\ndef h() -> int: ...\nclass Any:\n    x = 1\n", list, str),
         ("".join(f" * parameter {n} of the function\n" for n in range(30)), list, str),
-        ("".join(f"A paragraph {n} without an end, {' '.join(f'and {31 * n + m} more' for m in range(25))}\n" for n in range(9)), str, list),
+        ("\n".join(" ".join(f"and {31 * n + m} more" for m in range(25)) for n in range(9)), str, list),
     ],
 )  # fmt: skip
 def test_code_is_judged_as_code(text, prose, code):
