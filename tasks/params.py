@@ -251,10 +251,16 @@ class Privacy(Section):
 
 
 class Dedup(Section):
-    """Which documents count as the same."""
+    """Which documents count as the same, and what several of them may have in common."""
 
     ignore_whitespace: bool = Field(
         default=True, description="documents that differ only in white space and case count as the same"
+    )
+    min_jaccard: float = Field(
+        default=0.7, ge=0.5, le=1, description="share of word 5-grams in common that makes near copies"
+    )
+    min_block_bytes: int = Field(
+        default=200, ge=0, description="blocks of text so long stay in one of the documents that have them; 0: in all"
     )
 
 
@@ -274,6 +280,7 @@ class Pack(Section):
         default=0.1, gt=0, lt=1, description="share of documents held out, chosen by hash of their id"
     )
     min_held_out: int = Field(default=50, ge=1, description="documents held out at least, up to a fifth of all")
+    seed: int = Field(default=1, ge=0, lt=2**32, description="order of the documents in the training stream")
 
 
 class Train(Section):

@@ -4,10 +4,11 @@ import errno
 import hashlib
 import stat
 import sysconfig
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import BinaryIO, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 from infra.settings import Settings
@@ -39,6 +40,9 @@ class Place(Protocol):
     def sha256(self) -> str:
         """Digest of all bytes."""
 
+    def open(self) -> BinaryIO:
+        """The file on a disk, to be read as a stream; what is elsewhere is fetched for the while."""
+
     def __str__(self) -> str:
         """Full name."""
 
@@ -63,6 +67,9 @@ class DiskPlace:
 
     def read(self) -> bytes:
         return self._path.read_bytes()
+
+    def open(self) -> BinaryIO:
+        return self._path.open("rb")
 
     def sha256(self) -> str:
         return sha256_of(self._path)
@@ -96,6 +103,14 @@ class BucketPlace:
     def sha256(self) -> str:
         return hashlib.sha256(self.read()).hexdigest()
 
+    def open(self) -> BinaryIO:
+        file = tempfile.TemporaryFile()  # noqa: SIM115 - the reader closes it
+        with _as_os_error(self):
+            for chunk in self._store.chunks(self._name):
+                file.write(chunk)
+        file.seek(0)
+        return file
+
     def __str__(self) -> str:
         return self._store.where(self._name)
 
@@ -117,6 +132,10 @@ class Places:
         if uri.startswith(stdlib):
             return DiskPlace(root_of(STDLIB_URI, self._settings) / uri.removeprefix(stdlib))
         return DiskPlace(self._settings.source_root / uri)
+
+    def one(self, uri: str, source: str) -> Place:
+        """As `of`, without a list of the bucket: for who reads this file alone."""
+        return BucketPlace(*_opened(uri)) if source.startswith(S3) else self.of(uri, source)
 
     def bucket(self, source: str) -> dict[str, BucketPlace]:
         """Uri and place of each object of an `s3://` source, in the order of uris; {} where nothing is there.

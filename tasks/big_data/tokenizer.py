@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 
 from infra.settings import Settings
 from tasks.big_data import documents
-from tasks.big_data.split import held_out, trained_before
+from tasks.big_data.sides import held_out_ids
 from tasks.params import Params
 from tasks.params import Tokenizer as TokenizerParams
 from tasks.progress import Progress
@@ -29,7 +29,7 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
         StepError: there are too few documents to hold one out.
     """
     source, discover = settings.artifacts / "validate", settings.artifacts / "discover"
-    kept_back = held_out(documents.read(source, ["id", "digest"]), params.pack, trained_before(discover))
+    kept_back = held_out_ids(settings, source)
     base = read_json(discover / "base.json")
     if base:
         shutil.copyfile(discover / "base" / TOKENIZER_FILE, out / TOKENIZER_FILE)

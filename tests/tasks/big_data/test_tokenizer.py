@@ -10,9 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from tasks.big_data import documents
 from tasks.big_data.documents import document_id
-from tasks.big_data.split import held_out
 from tasks.big_data.tokenizer import END_OF_TEXT, train
 from tasks.params import Tokenizer as TokenizerParams
 
@@ -94,7 +92,7 @@ def test_held_out_documents_have_no_part(workspace):
     workspace.put("validate", texts)
     report = workspace.run("tokenizer")
     before = workspace.bytes_of("tokenizer")
-    kept_back = held_out(documents.read(workspace.out("validate"), ["id", "digest"]), workspace.params.pack)
+    kept_back = workspace.held_out()
     assert report.facts["held_out_documents"] == len(kept_back) >= 1
     workspace.put(
         "validate", {uri: "zzz qqq" if document_id(uri) in kept_back else text for uri, text in texts.items()}
