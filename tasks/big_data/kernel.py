@@ -275,9 +275,9 @@ def _longer(array: Any, used: int, needed: int) -> Any:
 
 
 @_jit
-def _slot(table: Codes, code: np.uint64) -> int:
+def _slot(table: Codes, code: np.uint64) -> Any:
     """Where a word is in a table of `vocabulary.slots`; an empty place if it is not."""
-    slot = int(code & np.uint64(SLOTS - 1))
+    slot = np.int64(code & np.uint64(SLOTS - 1))
     while table[slot] != code and table[slot] != 0:
         slot = slot + 1 & SLOTS - 1
     return slot
@@ -293,19 +293,19 @@ def _continuations(data: Bytes, begin: int, end: int) -> int:
 
 
 @_jit
-def _point(data: Bytes, i: int, end: int) -> tuple[int, int]:
+def _point(data: Bytes, i: int, end: int) -> tuple[Any, int]:
     """Code point that begins at i, and its bytes."""
-    byte = int(data[i])
+    byte = np.int64(data[i])
     if byte < 0x80:
         return byte, 1
     if byte < 0xE0 and i + 1 < end:
-        return (byte & 0x1F) << 6 | int(data[i + 1]) & 0x3F, 2
+        return (byte & 0x1F) << 6 | np.int64(data[i + 1]) & 0x3F, 2
     if byte < 0xF0 and i + 2 < end:
-        return (byte & 0x0F) << 12 | (int(data[i + 1]) & 0x3F) << 6 | int(data[i + 2]) & 0x3F, 3
+        return (byte & 0x0F) << 12 | (np.int64(data[i + 1]) & 0x3F) << 6 | np.int64(data[i + 2]) & 0x3F, 3
     if i + 3 < end:
-        high = (byte & 0x07) << 18 | (int(data[i + 1]) & 0x3F) << 12
-        return high | (int(data[i + 2]) & 0x3F) << 6 | int(data[i + 3]) & 0x3F, 4
-    return 0xFFFD, 1
+        high = (byte & 0x07) << 18 | (np.int64(data[i + 1]) & 0x3F) << 12
+        return high | (np.int64(data[i + 2]) & 0x3F) << 6 | np.int64(data[i + 3]) & 0x3F, 4
+    return np.int64(0xFFFD), 1
 
 
 @_jit
