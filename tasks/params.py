@@ -271,6 +271,9 @@ class Tokenizer(Section):
         ge=257, le=1_000_000, description="tokens, bytes and end-of-text included; null: the preset's"
     )
     min_frequency: int = Field(default=2, ge=1, description="rarer pairs are not merged")
+    sample_mb: int = Field(
+        default=16, ge=1, le=10_000, description="MB of training documents it is made from at most, chosen by hash"
+    )
 
 
 class Pack(Section):
