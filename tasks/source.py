@@ -37,7 +37,7 @@ class Source(BaseModel):
     licence: str = Field(default="", description="SPDX identifier; empty: as ingest.licence says")
     language: str = Field(default="", pattern="^([a-z]{2})?$", description="ISO 639-1 code; empty: identified")
     weight: float = Field(default=1.0, gt=0, le=1000, description="weight in the training mix; 1: as often as it comes")
-    kind: Literal["", "auto", "prose", "code", "notes"] = Field(
+    kind: Literal["", "auto", "prose", "code", "notes", "web"] = Field(
         default="", description="kind of text its cleaning rules are for; empty: as clean.preset says"
     )
     exclude: tuple[str, ...] = Field(default=(), description="globs of files and folders below it to leave out")
