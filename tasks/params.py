@@ -126,8 +126,14 @@ class Discover(Section):
 class Ingest(Section):
     """How source files become documents."""
 
-    text_column: str = Field(default="text", min_length=1, description="column of .jsonl and .parquet with the text")
-    licence: str = Field(default="unknown", min_length=1, description="SPDX identifier of the sources' licence")
+    text_column: str = Field(
+        default="text",
+        min_length=1,
+        description="column of tables with the text, or a template: {title} {body}; for sources without their own",
+    )
+    licence: str = Field(
+        default="unknown", min_length=1, description="SPDX identifier of sources that have none of their own"
+    )
 
 
 _Share = Annotated[float, Field(ge=0, le=1)]
@@ -248,6 +254,13 @@ class Privacy(Section):
     kinds: tuple[PersonalKind, ...] = Field(
         default=get_args(PersonalKind), description="kinds of personal data and secrets to replace"
     )
+    names_file: str | None = Field(
+        default=None,
+        min_length=1,
+        description="CSV file of names and numbers to replace, with the columns text, kind and case_sensitive (may be "
+        "left out); relative paths start at ABCD_SOURCE_ROOT; null: none",
+    )
+    presidio: bool = Field(default=False, description="also what Presidio's recognisers find (extra `presidio`, slow)")
 
 
 class Dedup(Section):
