@@ -27,7 +27,7 @@ for _language, _words in STOPS_BY_LANGUAGE.items():
         STOP_BITS[_language] = STOP_BITS.get(_language, 0) | 1 << _bit
         _bit += 1
 
-# spaCy's for English (MIT): they keep their full stop, which then ends no sentence.
+# spaCy's for English (MIT), and the most frequent German ones: they keep their full stop, which then ends no sentence.
 ABBREVIATIONS = dict.fromkeys(
     [
         "Mt.",
