@@ -63,6 +63,18 @@ def test_a_folder_in_a_bucket_is_read_as_one_on_a_disk(workspace, bucket):
     assert texts == {"/a/one.md": "one\n", "/b.txt": "two\n", "/rows.jsonl#1": "three", "/rows.jsonl#2": "four"}
 
 
+def test_a_glob_and_exclusions_mean_objects_too(workspace, bucket):
+    url, write = bucket
+    for name in ("a.md", "b.txt", "x/c.md", "x/drafts/d.md", "y/e.md"):
+        write(name, "text")
+    workspace.set(discover={"sources": [{"uri": f"{url}/**/*.md", "exclude": ["drafts", "y/*"]}]})
+    found = workspace.run("discover", discover=True)
+    assert [file.uri for file in read_manifest(workspace.out("discover"))] == [f"{url}/a.md", f"{url}/x/c.md"]
+    assert found.facts["ignored"] == {"excluded": 2}
+    workspace.run("ingest")
+    assert set(workspace.texts("ingest")) == {f"{url}/a.md", f"{url}/x/c.md"}
+
+
 def test_one_object_is_a_source(workspace, bucket):
     url, write = bucket
     write("notes.txt", "one")
