@@ -43,6 +43,20 @@ def test_uris_in_a_bucket_are_urls():
     assert group_of("s3://bucket/docs/a.txt", "s3://bucket/docs") == "s3://bucket/docs/a.txt"
 
 
+@pytest.mark.parametrize(
+    ("source", "base"),
+    [
+        ("postgresql://reader:${PW}@h:5432/plant?sslmode=require#orders", "postgresql://h:5432/plant#orders"),
+        ("postgresql://h/plant?user=u&password=${PW}", "postgresql://h/plant"),
+        ("sqlite:////data/log.db?timeout=5#log", "sqlite:////data/log.db#log"),
+        ("https://u:${PW}@h/a.csv?at=b@c", "https://h/a.csv?at=b@c"),
+        ("docs/**/*.md", "docs"),
+    ],
+)
+def test_uris_of_documents_do_not_say_who_asks(source, base):
+    assert base_of(source) == base
+
+
 def test_a_folder_in_a_bucket_is_read_as_one_on_a_disk(workspace, bucket):
     url, write = bucket
     write("b.txt", "two\n")
