@@ -130,24 +130,65 @@ class Ingest(Section):
     licence: str = Field(default="unknown", min_length=1, description="SPDX identifier of the sources' licence")
 
 
+_Share = Annotated[float, Field(ge=0, le=1)]
+
+
 class Thresholds(Section):
-    """Thresholds of the cleaning rules, all of them; each rule's source is named in `tasks/big_data/rules.py`."""
+    """Thresholds of the cleaning rules, all of them; each rule's source is named in `tasks/big_data/rules*.py`."""
 
     min_characters: int = Field(ge=1, description="shorter documents are dropped")
     max_characters: int = Field(ge=1, description="longer documents are dropped")
     max_line_characters: int = Field(ge=1, description="documents with a longer line are dropped")
     max_mean_line_characters: int = Field(ge=1, description="mean line length above which to drop")
     min_alphanumeric_share: float = Field(ge=0, le=1, description="share of letters and digits below which to drop")
-    max_duplicate_line_share: float = Field(
-        ge=0, le=1, description="share of characters in repeated lines above which to drop"
-    )
+    max_replacement_share: float = Field(ge=0, le=1, description="share of U+FFFD above which to drop")
+    min_words: int = Field(ge=0, description="documents of fewer words are dropped")
+    max_words: int = Field(ge=1, description="documents of more words are dropped")
+    min_mean_word_characters: float = Field(ge=0, description="mean word length below which to drop")
+    max_mean_word_characters: float = Field(ge=1, description="mean word length above which to drop")
+    max_symbol_word_ratio: float = Field(ge=0, description="hash signs or ellipses a word above which to drop")
     max_bullet_line_share: float = Field(
         ge=0, le=1, description="share of lines that begin with a bullet above which to drop"
     )
     max_ellipsis_line_share: float = Field(
         ge=0, le=1, description="share of lines that end in an ellipsis above which to drop"
     )
-    max_replacement_share: float = Field(ge=0, le=1, description="share of U+FFFD above which to drop")
+    min_alphabetic_word_share: float = Field(ge=0, le=1, description="share of words with a letter below which to drop")
+    min_stop_words: int = Field(ge=0, description="stop words of the language that must occur")
+    max_repeated_line_share: float = Field(
+        ge=0, le=1, description="share of lines that occurred before above which to drop"
+    )
+    max_repeated_line_character_share: float = Field(
+        ge=0, le=1, description="share of characters in such lines above which to drop"
+    )
+    max_repeated_paragraph_share: float = Field(
+        ge=0, le=1, description="share of paragraphs that occurred before above which to drop"
+    )
+    max_repeated_paragraph_character_share: float = Field(
+        ge=0, le=1, description="share of characters in such paragraphs above which to drop"
+    )
+    max_top_ngram_shares: tuple[_Share, _Share, _Share] = Field(
+        description="share of characters in the most frequent 2-, 3-, 4-gram of words above which to drop"
+    )
+    max_repeated_ngram_shares: tuple[_Share, _Share, _Share, _Share, _Share, _Share] = Field(
+        description="share of characters in 5- to 10-grams that occurred before above which to drop"
+    )
+    min_sentences: int = Field(ge=0, description="sentences that C4 keeps below which to drop")
+    drop_lorem_ipsum: bool = Field(description="drop documents with the placeholder text lorem ipsum")
+    drop_curly_brackets: bool = Field(description="drop documents with a curly bracket in a sentence")
+    min_ended_line_share: float = Field(
+        ge=0, le=1, description="share of lines that end as a sentence does below which to drop"
+    )
+    max_short_line_share: float = Field(
+        ge=0, le=1, description="share of lines of 30 characters or fewer above which to drop"
+    )
+    max_repeated_text_share: float = Field(
+        ge=0,
+        le=1,
+        description="share of characters in lines that occurred before above which to drop, line feeds apart",
+    )
+    max_line_feed_word_ratio: float = Field(ge=0, description="line feeds a word above which to drop")
+    c4_line_rules: bool = Field(description="take out single lines as C4 does, before all other rules")
 
 
 def _optional(model: type[Section], name: str) -> type[Section]:
@@ -168,34 +209,65 @@ def _optional(model: type[Section], name: str) -> type[Section]:
     return made
 
 
+class Boilerplate(Section):
+    """Lines at the beginning or end of documents that are removed; not from code and notes."""
+
+    remove: bool = Field(default=True, description="whether lines that many documents begin or end with are removed")
+    min_documents: int = Field(default=20, ge=2, description="documents of a source that have the line, at least")
+    min_share: float = Field(default=0.1, ge=0, le=1, description="share of its documents that have it, at least")
+    min_characters: int = Field(default=20, ge=1, description="shorter lines stay")
+
+
 class Clean(_optional(Thresholds, "ThresholdsGiven")):  # type: ignore[misc]  # one list of fields
     """Which documents are worth learning from. Absent or null thresholds are the preset's."""
 
-    preset: Literal["auto", "prose", "code", "notes"] = Field(
+    preset: Literal["auto", "prose", "code", "notes", "web"] = Field(
         default="auto", description="kind of text the rules are for; auto: chosen for each source from its documents"
     )
+    languages: tuple[Annotated[str, Field(pattern="^[a-z]{2}$")], ...] = Field(
+        default=(), description="ISO 639-1 codes; documents in other languages are dropped; none: all are kept"
+    )
+    repair_mojibake: bool = Field(default=True, description="whether UTF-8 that was read as cp1252 is decoded again")
+    boilerplate: Boilerplate = Field(default=Boilerplate(), description="lines that many documents begin or end with")
 
     def thresholds(self, kind: TextKind) -> Thresholds:
         """All thresholds for a kind of text: those given, else its preset's."""
-        return Thresholds.model_validate(
-            {**CLEAN_PRESETS[kind], **self.model_dump(exclude={"preset"}, exclude_none=True)}
-        )
+        given = self.model_dump(include=set(Thresholds.model_fields), exclude_none=True)
+        return Thresholds.model_validate({**CLEAN_PRESETS[kind], **given})
+
+
+PersonalKind = Literal[
+    "private_key", "url_credentials", "api_key", "email", "iban", "ip_address", "mac_address", "card_number", "us_ssn",
+    "us_itin", "de_tax_id", "de_pension_id", "imei", "phone",
+]  # fmt: skip
 
 
 class Privacy(Section):
     """What is replaced by a typed placeholder."""
 
-    kinds: tuple[Literal["email", "ip_address", "url_credentials", "private_key", "api_key"], ...] = Field(
-        default=("email", "ip_address", "url_credentials", "private_key", "api_key"),
-        description="kinds of personal data and secrets to replace",
+    kinds: tuple[PersonalKind, ...] = Field(
+        default=get_args(PersonalKind), description="kinds of personal data and secrets to replace"
     )
+    names_file: str | None = Field(
+        default=None,
+        min_length=1,
+        description="CSV file of names and numbers to replace, with the columns text, kind and case_sensitive (may be "
+        "left out); relative paths start at ABCD_SOURCE_ROOT; null: none",
+    )
+    presidio: bool = Field(default=False, description="also what Presidio's recognisers find (extra `presidio`, slow)")
 
 
 class Dedup(Section):
-    """Which documents count as the same."""
+    """Which documents count as the same, and what several of them may have in common."""
 
     ignore_whitespace: bool = Field(
         default=True, description="documents that differ only in white space and case count as the same"
+    )
+    min_jaccard: float = Field(
+        default=0.7, ge=0.5, le=1, description="share of word 5-grams in common that makes near copies"
+    )
+    min_block_bytes: int = Field(
+        default=200, ge=0, description="blocks of text so long stay in one of the documents that have them; 0: in all"
     )
 
 
@@ -206,6 +278,9 @@ class Tokenizer(Section):
         ge=257, le=1_000_000, description="tokens, bytes and end-of-text included; null: the preset's"
     )
     min_frequency: int = Field(default=2, ge=1, description="rarer pairs are not merged")
+    sample_mb: int = Field(
+        default=16, ge=1, le=10_000, description="MB of training documents it is made from at most, chosen by hash"
+    )
 
 
 class Pack(Section):
@@ -215,6 +290,7 @@ class Pack(Section):
         default=0.1, gt=0, lt=1, description="share of documents held out, chosen by hash of their id"
     )
     min_held_out: int = Field(default=50, ge=1, description="documents held out at least, up to a fifth of all")
+    seed: int = Field(default=1, ge=0, lt=2**32, description="order of the documents in the training stream")
 
 
 class Train(Section):

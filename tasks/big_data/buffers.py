@@ -20,3 +20,11 @@ def text_buffers(texts: pl.Series) -> tuple[NDArray[np.uint8], NDArray[np.int64]
     # An empty column has no buffer.
     whole = np.frombuffer(data, dtype=np.uint8) if data is not None and data.size else np.zeros(0, np.uint8)
     return whole, ends
+
+
+def text_series(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> pl.Series:
+    """The column again, from bytes that are UTF-8."""
+    begin, end = int(offsets[0]), int(offsets[-1])
+    bytes_, ends = (pa.py_buffer(np.ascontiguousarray(array)) for array in (data[begin:end], offsets - begin))
+    array = pa.LargeStringArray.from_buffers(len(offsets) - 1, ends, bytes_)
+    return pl.Series("text", array, dtype=pl.String)

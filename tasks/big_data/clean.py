@@ -1,37 +1,54 @@
-"""Documents become clean documents: one form of every character and line end; what a rule is against is dropped.
+"""Documents become clean documents: damage repaired, one form of every character, boilerplate out, language known.
 
-Which thresholds the rules have is chosen for each source (`kinds.py`).
+What a rule is against is dropped. How the documents of a source are cleaned is chosen by what they are like
+(`survey.py`, `kinds.py`).
 """
 
+import hashlib
 import logging
-import re
-import unicodedata
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from infra.settings import Settings
-from tasks.big_data import documents
-from tasks.big_data.documents import Sifted, sifted, with_texts
+from tasks.big_data import language, normal
+from tasks.big_data.boilerplate import without
+from tasks.big_data.buffers import text_buffers, text_series
+from tasks.big_data.documents import Sifted, Tally, sifted
+from tasks.big_data.kernel import FIELDS, c4_lines, statistics
 from tasks.big_data.kinds import Choice, choices
+from tasks.big_data.mojibake import repaired
+from tasks.big_data.normal import Bytes, Offsets
+from tasks.big_data.personal import KINDS, redact
 from tasks.big_data.rules import RULES, reasons_against
 from tasks.big_data.sift import sift
-from tasks.big_data.sources import suffix_of
-from tasks.params import Params
+from tasks.big_data.survey import ends_in, survey
+from tasks.params import Clean, Params
+from tasks.presets import TextKind
 from tasks.report import Report, StepError
 
 logger = logging.getLogger(__name__)
 
-# What Unicode (section 5.8) takes as the end of a line; a form feed with the line end after it is one end.
-_LINE_ENDS = re.compile("\r\n|[\x0b\x0c]\n?|[\r\x85\u2028\u2029]")
-# C0 but tab and line feed, DEL, C1, and the byte order mark, which is none inside a text.
-_CONTROLS = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ufeff]")
-_LINE_TAILS = re.compile("[ \t]+$", re.MULTILINE)
 # Two spaces at the end of a Markdown line are a line break, and a Python string may hold any; what rows of a table
 # hold is not known. In these two they mean nothing.
-_TAILS_MEAN_NOTHING = (".txt", ".rst")
+_TAILS_MEAN_NOTHING = ends_in((".txt", ".rst"))
 _MOST = 0.5
+_SHOWN_LINES, _SHOWN_CHARACTERS = 20, 40
+_OTHER_LANGUAGE = "other_language"
+
+
+class Treatment(NamedTuple):
+    """How the documents of one source in a shard are cleaned; `lines` are hashes in rising order."""
+
+    source: str
+    kind: TextKind
+    languages: language.Expected
+    lines: tuple[int, ...]
 
 
 def run(params: Params, settings: Settings, out: Path) -> Report:
@@ -41,51 +58,181 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
         StepError: every document was dropped.
     """
     source = settings.artifacts / "ingest"
-    chosen = choices(source, params)
-    tally = sift("clean", source, out, work, chosen, settings)
-    rules = {reason: meaning(reason, chosen.values()) for reason in sorted(tally.reasons)}
+    measured, sources = survey(source, settings)
+    chosen = choices(measured, params)
+    extras = {name: tuple(_treatment(each, chosen[each]) for each in found) for name, found in sources.items()}
+    tally = sift("clean", source, out, work, params.clean, settings, extras=extras)
+    rules = {reason: meaning(reason, params.clean, chosen.values()) for reason in sorted(tally.reasons)}
     presets = {source: f"{choice.kind}: {choice.why}" for source, choice in chosen.items()}
     _warn(tally, rules, presets)
-    report = tally.report("clean", {**tally.facts, "presets": presets, "rules": rules})
+    lines = {source: shown(choice) for source, choice in chosen.items() if choice.lines}
+    report = tally.report("clean", {**tally.facts, "boilerplate": lines, "presets": presets, "rules": rules})
     kinds = ", ".join(sorted({choice.kind for choice in chosen.values()}))
     return report.model_copy(update={"summary": f"{report.summary}; rules for {kinds}"})
 
 
-def work(frame: pl.DataFrame, chosen: Mapping[str, Choice], _extra: None) -> Sifted:
-    """One shard: documents in their normal form, and those that a rule is against."""
-    texts: dict[int, str] = {}
-    against: dict[int, tuple[str, ...]] = {}
-    facts = {"characters_in": 0, "characters_out": 0, "documents_changed": 0}
-    for row, (uri, source, text) in enumerate(frame.select("uri", "source", "text").iter_rows()):
-        new = normalise(text, suffix=suffix_of(uri))
-        facts["characters_in"] += len(text)
-        if reasons := reasons_against(new, chosen[source].thresholds):
-            against[row] = reasons
-            continue
-        facts["characters_out"] += len(new)
+def work(frame: pl.DataFrame, clean: Clean, treatments: tuple[Treatment, ...]) -> Sifted:
+    """One shard: documents in their clean form, and as they came those that a rule is against."""
+    of = _numbers(frame["source"], treatments)
+    is_code = _is_code(treatments, of)
+    data, offsets = text_buffers(frame["text"])
+    data, offsets, lost = _without_boilerplate(data, offsets, treatments, of)
+    tails = frame["uri"].str.contains(_TAILS_MEAN_NOTHING).to_numpy()
+    flags = normal.look(data, offsets, tails)
+    damaged = np.flatnonzero((flags & normal.MOJIBAKE > 0) & ~is_code) if clean.repair_mojibake else np.zeros(0, int)
+    mended = _mended(data, offsets, damaged.tolist())
+    if mended:
+        data, offsets = normal.replaced(data, offsets, mended)
+        flags = normal.look(data, offsets, tails)
+    data, offsets = normal.normalised(data, offsets, flags, tails)
+    data, offsets, removed = _c4(data, offsets, clean, treatments, of)
+    texts = text_series(data, offsets)
+    languages = _languages(data, offsets, frame["language"], treatments, of)
+    against = _reasons(data, offsets, languages, clean, treatments, of)
+    is_kept = pl.Series(~np.isin(np.arange(frame.height), list(against)))
+    is_new = (texts != frame["text"]) & is_kept
+    facts = {
+        "boilerplate_lines": _sums(frame["source"], lost),
+        "c4_lines": removed,
+        "characters_in": int(frame["text"].str.len_chars().sum()),
+        "characters_out": int(texts.filter(is_kept).str.len_chars().sum()),
+        "documents_changed": int(is_new.sum()),
+        "languages": _counts(frame["source"], languages),
+        "mojibake_repaired": len(mended),
+    }
+    changed = frame.with_columns(
+        text=pl.select(pl.when(is_new).then(texts).otherwise(frame["text"])).to_series(),
+        language=languages,
+        digest=_digests(frame["digest"], data, offsets, is_new),
+    )
+    return sifted(changed, against, facts)
+
+
+def _numbers(sources: pl.Series, treatments: tuple[Treatment, ...]) -> NDArray[np.int64]:
+    """Number of each document's treatment."""
+    names = [each.source for each in treatments]
+    return sources.replace_strict(names, range(len(names)), return_dtype=pl.Int64).to_numpy()
+
+
+def _is_code(treatments: tuple[Treatment, ...], of: NDArray[np.int64]) -> NDArray[np.bool_]:
+    return np.array([each.kind == "code" for each in treatments], np.bool_)[of]
+
+
+def _without_boilerplate(
+    data: Bytes, offsets: Offsets, treatments: tuple[Treatment, ...], of: NDArray[np.int64]
+) -> tuple[Bytes, Offsets, NDArray[np.int64]]:
+    """The documents without the lines of their sources that are boilerplate, and how many each lost."""
+    ends = np.cumsum([0, *(len(each.lines) for each in treatments)])
+    if not ends[-1]:
+        return data, offsets, np.zeros(len(of), np.int64)
+    hashes = np.array([mark for each in treatments for mark in each.lines], np.uint64)
+    found: tuple[Bytes, Offsets, NDArray[np.int64]] = without(data, offsets, hashes, ends[of], ends[of + 1])
+    return found
+
+
+def _mended(data: Bytes, offsets: Offsets, rows: list[int]) -> dict[int, bytes]:
+    """Those of the rows that were mojibake, repaired."""
+    found = {}
+    for row in rows:
+        text = data[offsets[row] : offsets[row + 1]].tobytes()
+        new = repaired(text.decode()).encode()
         if new != text:
-            texts[row] = new
-    facts["documents_changed"] = len(texts)
-    return sifted(with_texts(frame, texts), against, facts)
+            found[row] = new
+    return found
 
 
-def normalise(text: str, *, suffix: str) -> str:
-    """One form of a text: Unicode NFC, line feeds, no control characters, no blank lines around it.
+def _languages(
+    data: Bytes, offsets: Offsets, stated: pl.Series, treatments: tuple[Treatment, ...], of: NDArray[np.int64]
+) -> pl.Series:
+    """Language of each document: as its source states it, else as it reads; of code it is not asked."""
+    of_all = pl.Series([each.languages.main for each in treatments], dtype=pl.String).gather(of)
+    is_settled = np.array([each.languages.is_one for each in treatments], np.bool_)[of]
+    is_asked = ~(is_settled & (np.diff(offsets) < language.LONG_BYTES))
+    is_stated = stated != ""
+    rows = np.flatnonzero(is_asked & ~_is_code(treatments, of) & ~is_stated.to_numpy())
+    found = [
+        language.language(guess, treatments[of[row]].languages)
+        for row, guess in zip(rows, language.guesses(data, offsets, rows.tolist()), strict=True)
+    ]
+    known = pl.select(
+        pl.when(is_stated).then(stated).when(pl.Series(_is_code(treatments, of))).then(pl.lit("")).otherwise(of_all)
+    ).to_series()
+    return known.scatter(rows, found) if found else known
 
-    Args:
-        text: any text.
-        suffix: of the file it came from, which says whether white space at the end of a line means something.
-    """
-    text = _CONTROLS.sub("", _LINE_ENDS.sub("\n", text))
-    if suffix in _TAILS_MEAN_NOTHING:
-        text = _LINE_TAILS.sub("", text)
-    end = "\n" if text.endswith("\n") else ""
-    text = text.lstrip("\n").rstrip(" \t\n")
-    return unicodedata.normalize("NFC", text + end) if text else ""
+
+def _c4(
+    data: Bytes, offsets: Offsets, clean: Clean, treatments: tuple[Treatment, ...], of: NDArray[np.int64]
+) -> tuple[Bytes, Offsets, dict[str, int]]:
+    """The documents with only the lines that C4 keeps where its rules for lines are on; by rule, lines taken out."""
+    is_on = np.array([clean.thresholds(each.kind).c4_line_rules for each in treatments], np.bool_)[of]
+    if not is_on.any():
+        return data, offsets, {}
+    kept, ends, figures = c4_lines(data, offsets)
+    rows = np.flatnonzero(is_on).tolist()
+    removed = {name.removeprefix("c4_"): int(figures[name][rows].sum()) for name in FIELDS if name.startswith("c4_")}
+    data, offsets = normal.replaced(data, offsets, {row: kept[ends[row] : ends[row + 1]].tobytes() for row in rows})
+    return data, offsets, removed
 
 
-def meaning(reason: str, chosen: Iterable[Choice]) -> str:
+def _reasons(
+    data: Bytes, offsets: Offsets, languages: pl.Series, clean: Clean, treatments: tuple[Treatment, ...],
+    of: NDArray[np.int64],
+) -> dict[int, tuple[str, ...]]:  # fmt: skip
+    """Row -> what is against it."""
+    figures = statistics(data, offsets)
+    found: dict[int, tuple[str, ...]] = {}
+    for number, each in enumerate(treatments):
+        rows = np.flatnonzero(of == number)
+        reasons = reasons_against(figures[rows], clean.thresholds(each.kind), languages.gather(rows).to_list())
+        found.update((row, said) for row, said in zip(rows.tolist(), reasons, strict=True) if said)
+    if clean.languages:
+        is_other = ~languages.is_in(["", *clean.languages])
+        for row in is_other.arg_true():
+            found[row] = (*found.get(row, ()), f"{_OTHER_LANGUAGE}:{languages[row]}")
+    return found
+
+
+def _digests(digests: pl.Series, data: Bytes, offsets: Offsets, is_new: pl.Series) -> pl.Series:
+    """Digest of each text, made anew where it is new."""
+    rows = is_new.arg_true().to_list()
+    if not rows:
+        return digests
+    new = [hashlib.sha256(data[offsets[row] : offsets[row + 1]].tobytes()).hexdigest() for row in rows]
+    return digests.clone().scatter(rows, new)
+
+
+def _counts(sources: pl.Series, languages: pl.Series) -> dict[str, dict[str, int]]:
+    """Source -> language -> documents."""
+    found: dict[str, dict[str, int]] = {}
+    counted = pl.DataFrame({"source": sources, "language": languages}).group_by("source", "language").len()
+    for source, code, documents in counted.sort("source", "language").iter_rows():
+        found.setdefault(source, {})[code or "unknown"] = documents
+    return found
+
+
+def _sums(sources: pl.Series, lost: NDArray[np.int64]) -> dict[str, int]:
+    """Source -> lines that its documents lost."""
+    summed = pl.DataFrame({"source": sources, "lost": lost}).group_by("source").sum().sort("source")
+    return {source: lines for source, lines in summed.iter_rows() if lines}
+
+
+def _treatment(source: str, choice: Choice) -> Treatment:
+    lines = tuple(sorted(int(mark, 16) for mark in choice.lines))
+    return Treatment(source, choice.kind, choice.languages, lines)
+
+
+def shown(choice: Choice) -> list[str]:
+    """Beginnings of a source's boilerplate lines without personal data, and in how many documents they stood."""
+    return [
+        f"{redact(line.text, KINDS, Counter())[:_SHOWN_CHARACTERS]} ({line.documents:,} documents)"
+        for line in list(choice.lines.values())[:_SHOWN_LINES]
+    ]
+
+
+def meaning(reason: str, clean: Clean, chosen: Iterable[Choice]) -> str:
     """The key of `params.yaml` behind a reason, and its value for each kind of text where they differ."""
+    if reason == _OTHER_LANGUAGE:
+        return f"clean.languages = {' '.join(clean.languages)}"
     key = next(key for rule, key in RULES.items() if rule.__name__ == reason)
     values = {choice.kind: getattr(choice.thresholds, key) for choice in chosen}
     if len(set(values.values())) == 1:
@@ -93,7 +240,7 @@ def meaning(reason: str, chosen: Iterable[Choice]) -> str:
     return f"clean.{key} = " + ", ".join(f"{value} for {kind}" for kind, value in sorted(values.items()))
 
 
-def _warn(tally: documents.Tally, rules: dict[str, str], presets: dict[str, str]) -> None:
+def _warn(tally: Tally, rules: dict[str, str], presets: dict[str, str]) -> None:
     """Say it when most documents go, fail when all do."""
     limits = ", ".join(f"{reason} ({rules[reason]}) {count:,}" for reason, count in tally.reasons.most_common())
     if not tally.rows_out:

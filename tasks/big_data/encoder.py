@@ -8,15 +8,12 @@ import json
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
-
-from tasks.report import StepError
 
 logger = logging.getLogger(__name__)
 
@@ -54,22 +51,22 @@ class Encoded(NamedTuple):
 class Encoder:
     """Ids of texts. A text that spells out `<|endoftext|>` does not become it."""
 
-    def __init__(self, file: Path, sample: Iterable[str] = ()) -> None:
-        """Load a `tokenizer.json`, and see whether the fast library agrees on hard cases and on a few of `sample`.
-
-        Raises:
-            StepError: there is no such file.
-        """
-        if not file.is_file():
-            raise StepError(f"expected a tokenizer, found no {file}; make it first: `dvc repro tokenizer`")
-        self._tokenizer = Tokenizer.from_file(str(file))
+    def __init__(self, tokenizer: bytes, *, may_be_fast: bool) -> None:
+        """Load the bytes of a `tokenizer.json`."""
+        self._tokenizer = Tokenizer.from_buffer(tokenizer)
         self._tokenizer.encode_special_tokens = True
-        self._fast = _load_fast(file)
-        if self._fast and (differs := self._difference(_some(sample))) is not None:
+        self._fast: Any = _load_fast(tokenizer) if may_be_fast else None
+
+    @classmethod
+    def checked(cls, tokenizer: bytes, sample: Iterable[str] = ()) -> Self:
+        """One that is fast if the fast library agrees on hard cases and on a few texts of `sample`."""
+        made = cls(tokenizer, may_be_fast=True)
+        if made.is_fast and (differs := made._difference(_some(sample))) is not None:
             logger.warning(
                 "gigatoken gives other ids than tokenizers on %r and is not used; encoding takes longer", differs
             )
-            self._fast = None
+            made._fast = None
+        return made
 
     @property
     def is_fast(self) -> bool:
@@ -148,17 +145,17 @@ def _in_order(number: int, *parts: Iterator[_Part]) -> Encoded:
     return Encoded(ids, counts)
 
 
-def _load_fast(file: Path) -> Any:
+def _load_fast(tokenizer: bytes) -> Any:
     """gigatoken's tokenizer; None where it is not installed or does not take this one."""
     try:
         from gigatoken.gigatoken_rs import load_hf_json
 
         # Without its special token none is looked for in a text; its id stays in the vocabulary.
-        return load_hf_json(json.dumps({**json.loads(file.read_bytes()), "added_tokens": []}))
+        return load_hf_json(json.dumps({**json.loads(tokenizer), "added_tokens": []}))
     except ImportError:
         logger.info("gigatoken is not installed; encoding takes longer: pip install -e '.[big-data]'")
     except (ValueError, RuntimeError) as error:
-        logger.warning("gigatoken does not take %s (%s) and is not used; encoding takes longer", file, error)
+        logger.warning("gigatoken does not take this tokenizer (%s) and is not used; encoding takes longer", error)
     return None
 
 

@@ -54,8 +54,10 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
     read = pl.read_parquet(artifacts / "ingest" / "part-*.parquet", columns=["id", "digest"]).sort("id")
     good = pl.read_parquet(artifacts / "validate" / "part-*.parquet", columns=["id", "digest"]).sort("id")
     index = pl.read_parquet(artifacts / "pack" / "documents.parquet", columns=["id", "split"])
-    trained = good.join(index.filter(pl.col("split") == "train"), on="id", how="semi")
-    write_json(out / PROFILE_FILE, _baseline(artifacts, read, good, trained).model_dump(mode="json"))
+    trained, held_out = (
+        good.join(index.filter(pl.col("split") == split), on="id", how="semi") for split in ("train", "held_out")
+    )
+    write_json(out / PROFILE_FILE, _baseline(artifacts, read, good, trained, held_out).model_dump(mode="json"))
     write_fingerprints(out / KNOWN_FILE, read["digest"])
     write_fingerprints(out / TRAINED_FILE, [*trained["id"], *trained["digest"]])
     pinned = read_json(artifacts / "discover" / "champion.json")
@@ -71,9 +73,10 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
         raise StepError(f"the champion's record cannot be read: {error}") from error
 
 
-def _baseline(artifacts: Path, read: pl.DataFrame, good: pl.DataFrame, trained: pl.DataFrame) -> Baseline:
+def _baseline(
+    artifacts: Path, read: pl.DataFrame, good: pl.DataFrame, trained: pl.DataFrame, held_out: pl.DataFrame
+) -> Baseline:
     """What a later night holds its documents against; held-out ones against the others say what is chance."""
-    held_out = good.join(trained, on="id", how="anti")
     theirs, mine = (Profile.of(_texts(artifacts, set(part["id"]))) for part in (trained, held_out))
     return Baseline(
         profile=theirs + mine,

@@ -1,55 +1,20 @@
 """Clean documents: one form of a text, and published rules at their thresholds."""
 
-import unicodedata
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from tasks.big_data import rules
-from tasks.big_data.clean import normalise, work
-from tasks.big_data.kinds import Choice
-from tasks.params import Clean, Thresholds
+from tasks.big_data import documents
+from tasks.big_data.clean import Treatment, work
+from tasks.big_data.language import Expected
+from tasks.params import Clean
 from tasks.report import StepError
 from tests.tasks_rows import one_row
 
-PROSE = "".join(f"Line {n} of a text says something that no other line does.\n" for n in range(20))
-LIMITS = Clean().thresholds("prose")
+PROSE = "".join(f"Line {n} has pump {7 * n}, valve {11 * n} and belt {13 * n} of shift {17 * n}.\n" for n in range(20))
 
 
 def judge(text: str) -> str | list[str]:
     """The text as it goes on, or the reasons against it."""
-    return one_row(work, {"docs": Choice("prose", "", LIMITS)}, text)
-
-
-@pytest.mark.parametrize(
-    ("raw", "clean"),
-    [
-        ("a\r\nb\rc\n", "a\nb\nc\n"),
-        ("a\x85b\u2028c\u2029d", "a\nb\nc\nd"),
-        ("page one\x0c\npage two\x0cpage three", "page one\npage two\npage three"),
-        ("\ufeffa\x00b\x1b[0mc\x7f\x9f", "ab[0mc"),
-        ("e\u0301", "é"),
-        ("a \t\nb\t", "a\nb"),
-        ("\n\n a\n\n\n", " a\n"),
-        ("tab\tstays", "tab\tstays"),
-        (" \n\t\r\n", ""),
-    ],
-)
-def test_one_form_of_a_text(raw, clean):
-    assert normalise(raw, suffix=".txt") == clean
-
-
-@pytest.mark.parametrize("suffix", [".md", ".py", ".jsonl"])
-def test_white_space_that_may_mean_something_stays(suffix):
-    assert normalise("a  \nb\n", suffix=suffix) == "a  \nb\n"
-
-
-@given(st.text(), st.sampled_from([".txt", ".md"]))
-def test_a_normal_form_stays_as_it_is(text, suffix):
-    once = normalise(text, suffix=suffix)
-    assert normalise(once, suffix=suffix) == once
-    assert unicodedata.is_normalized("NFC", once)
+    return one_row(work, Clean(), text, extra=(Treatment("docs", "prose", Expected(), ()),))
 
 
 def test_a_good_text_is_kept():
@@ -57,32 +22,8 @@ def test_a_good_text_is_kept():
 
 
 def test_all_rules_that_are_against_a_text_are_named():
-    assert judge("-\n" * 20) == ["too_short", "few_letters", "repeated_lines"]
-
-
-@pytest.mark.parametrize(
-    ("rule", "good", "bad"),
-    [
-        (rules.too_short, "a" * 64, "a" * 63),
-        (rules.too_long, "a" * 10_000_000, "a" * 10_000_001),
-        (rules.long_line, "b\n" + "a" * 10_000, "b\n" + "a" * 10_001),
-        (rules.long_lines, "a" * 999 + "\n" + "a" * 1000, "a" * 1000 + "\n" + "a" * 1000),
-        (rules.few_letters, "ab" + "-_ " * 2, "ab" + "-_ " * 2 + "!"),
-        # 5 of 10 characters are repeated, then 10 of 15.
-        (rules.repeated_lines, "same\n" * 2, "same\n" * 3),
-        (rules.bullet_lines, "- a\n" * 9 + "b", "- a\n* b\n" * 5),
-        (rules.ellipsis_lines, "a...\nb…\nc...\n" + "d\n" * 7, "a...\nb…\nc...\n" + "d\n" * 6),
-        (rules.damaged, "a" * 999 + "\ufffd", "a" * 998 + "\ufffd"),
-    ],
-)
-def test_each_rule_holds_at_its_threshold(rule, good, bad):
-    assert rule(good, LIMITS) is None
-    assert rule(bad, LIMITS) == rule.__name__
-    assert rule in rules.RULES
-
-
-def test_every_threshold_belongs_to_a_rule():
-    assert set(rules.RULES.values()) == set(Thresholds.model_fields)
+    reasons = ["few_letters", "few_alphabetic_words", "repeated_lines", "repeated_line_characters", "repeated_ngrams"]
+    assert judge("++\n" * 20) == ["too_short", *reasons]
 
 
 def test_dropped_documents_stay_as_they_came_and_the_report_says_which_limit(workspace):
@@ -126,3 +67,76 @@ def test_when_no_document_has_text_it_is_said(workspace):
     workspace.put("ingest", {"docs/a": "", "docs/b": " \n"})
     with pytest.raises(StepError, match=r"all 2 were dropped: .*no document has text \(docs\)"):
         workspace.run("clean")
+
+
+GERMAN = """Die Pumpe ist undicht und wurde vom Mechaniker für die Frühschicht getauscht. Die Größe der Dichtung
+wurde geprüft: 20 µm – „wie neu“. Danach lief die Anlage ohne Störung, bis am Abend der Kühlkreislauf überhitzte. Über
+die Ursache wird noch beraten.
+"""
+FRENCH = """La pompe fuit et le mécanicien l'a remplacée pendant la nuit, puis il a vérifié la pression du circuit. Le
+matin suivant, la ligne a redémarré sans incident, mais le capteur de température doit encore être étalonné avant la fin
+de la semaine.
+"""
+
+
+def languages(workspace) -> dict[str, str]:
+    return dict(documents.read(workspace.out("clean"), ["uri", "language"]).iter_rows())
+
+
+def test_each_document_has_its_language_and_code_has_none(workspace):
+    workspace.put("ingest", {"docs/a.txt": PROSE, "docs/b.txt": GERMAN, "docs/c.txt": FRENCH})
+    report = workspace.run("clean")
+    assert languages(workspace) == {"docs/a.txt": "en", "docs/b.txt": "de", "docs/c.txt": "fr"}
+    assert report.facts["languages"] == {"docs": {"de": 1, "en": 1, "fr": 1}}
+    workspace.set(clean={"preset": "code"})
+    workspace.run("clean")
+    assert set(languages(workspace).values()) == {""}
+
+
+def test_documents_in_other_languages_are_dropped_and_counted(workspace):
+    workspace.put("ingest", {"docs/a.txt": PROSE, "docs/b.txt": GERMAN, "docs/c.txt": FRENCH})
+    workspace.set(clean={"languages": ["de", "en"]})
+    report = workspace.run("clean")
+    assert workspace.reasons("clean") == {"docs/c.txt": ["other_language:fr"]}
+    assert report.reasons == {"other_language": 1}
+    assert report.facts["rules"] == {"other_language": "clean.languages = de en"}
+    assert report.facts["languages"]["docs"]["fr"] == 1
+
+
+def test_a_source_is_taken_at_its_word_about_its_language(workspace):
+    workspace.put("ingest", {"docs/a.txt": GERMAN})
+    table = documents.read(workspace.out("ingest")).with_columns(language=documents.pl.lit("lb"))
+    documents.write_all(workspace.out("ingest"), table, documents.REJECTED_SCHEMA.to_frame())
+    workspace.run("clean")
+    assert languages(workspace) == {"docs/a.txt": "lb"}
+
+
+def test_mojibake_is_repaired_and_counted_but_not_in_code(workspace):
+    damaged = GERMAN.encode().decode("cp1252")
+    workspace.put("ingest", {"docs/a.txt": damaged, "docs/b.txt": GERMAN, "docs/c.txt": PROSE})
+    report = workspace.run("clean")
+    assert workspace.texts("clean") == {"docs/a.txt": GERMAN, "docs/b.txt": GERMAN, "docs/c.txt": PROSE}
+    assert report.facts["mojibake_repaired"] == 1
+    for given in ({"preset": "code"}, {"repair_mojibake": False}):
+        workspace.set(clean=given)
+        assert workspace.run("clean").facts["mojibake_repaired"] == 0
+        assert workspace.texts("clean")["docs/a.txt"] == damaged
+        workspace.values["clean"] = {}
+
+
+FOOTER = "This message of ACME, ask jane.doe@corp.de, is confidential."
+
+
+def test_lines_that_many_documents_end_with_are_removed_counted_and_not_shown_with_names(workspace):
+    letters = {f"docs/{n}.txt": PROSE.replace("Line", f"Line {n} of") + FOOTER + "\n" for n in range(20)}
+    workspace.put("ingest", {**letters, "docs/x.txt": PROSE})
+    report = workspace.run("clean")
+    assert workspace.texts("clean") == {uri: text.replace(FOOTER + "\n", "") for uri, text in letters.items()} | {
+        "docs/x.txt": PROSE
+    }
+    assert report.facts["boilerplate"] == {"docs": ["This message of ACME, ask <EMAIL>, is co (20 documents)"]}
+    assert report.facts["boilerplate_lines"] == {"docs": 20}
+    for given in ({"boilerplate": {"remove": False}}, {"boilerplate": {"min_documents": 21}}, {"preset": "notes"}):
+        workspace.values["clean"] = given
+        workspace.run("clean")
+        assert workspace.texts("clean") == {**letters, "docs/x.txt": PROSE}

@@ -16,7 +16,6 @@ from tasks.big_data import encoder as encoder_module
 from tasks.big_data.encoder import HARD_CASES, Encoder
 from tasks.big_data.tokenizer import train
 from tasks.params import Tokenizer as TokenizerParams
-from tasks.report import StepError
 
 gigatoken = pytest.importorskip("gigatoken")
 
@@ -30,23 +29,21 @@ ODD = st.sampled_from([
 
 
 @pytest.fixture(scope="module")
-def file(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
-    train(iter(TEXTS), TokenizerParams(vocab_size=500)).save(str(path))
-    return path
+def tokenizer() -> bytes:
+    return train(iter(TEXTS), TokenizerParams(vocab_size=500)).to_str().encode()
 
 
 @pytest.fixture(scope="module")
-def fast(file) -> Encoder:
-    made = Encoder(file)
+def fast(tokenizer) -> Encoder:
+    made = Encoder.checked(tokenizer)
     assert made.is_fast
     return made
 
 
-def expected(file: Path, texts: list[str]) -> list[list[int]]:
-    tokenizer = Tokenizer.from_file(str(file))
-    tokenizer.encode_special_tokens = True
-    return [encoding.ids for encoding in tokenizer.encode_batch(texts, add_special_tokens=False)]
+def expected(tokenizer: bytes, texts: list[str]) -> list[list[int]]:
+    theirs = Tokenizer.from_buffer(tokenizer)
+    theirs.encode_special_tokens = True
+    return [encoding.ids for encoding in theirs.encode_batch(texts, add_special_tokens=False)]
 
 
 def found(encoder: Encoder, texts: list[str]) -> list[list[int]]:
@@ -57,20 +54,20 @@ def found(encoder: Encoder, texts: list[str]) -> list[list[int]]:
     return [row[:-1] for row in rows]
 
 
-def test_hard_cases(fast, file):
-    assert found(fast, list(HARD_CASES)) == expected(file, list(HARD_CASES))
+def test_hard_cases(fast, tokenizer):
+    assert found(fast, list(HARD_CASES)) == expected(tokenizer, list(HARD_CASES))
     assert found(fast, []) == []
 
 
 @given(st.lists(st.lists(st.one_of(ODD, st.text(max_size=20)), max_size=12).map("".join), min_size=1, max_size=5))
-def test_any_text_has_the_same_ids(fast, file, texts):
-    assert found(fast, texts) == expected(file, texts)
+def test_any_text_has_the_same_ids(fast, tokenizer, texts):
+    assert found(fast, texts) == expected(tokenizer, texts)
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason=f"no {SHARED}")
 @pytest.mark.parametrize("name", ["novels_en", "statutes_de", "techdoc_en_python", "techdoc_en_postgresql",
                                   "gsm8k_train", "maintnorm"])  # fmt: skip
-def test_real_texts_have_the_same_ids(fast, file, name):
+def test_real_texts_have_the_same_ids(fast, tokenizer, name):
     texts = []
     with gzip.open(SHARED / f"{name}.jsonl.gz", "rt", encoding="utf-8") as lines:
         for number, line in enumerate(lines):
@@ -79,7 +76,7 @@ def test_real_texts_have_the_same_ids(fast, file, name):
             if number % 11 == 0:
                 texts.append((text if isinstance(text, str) else " ".join(text))[:3000])
     assert len(texts) > 2
-    assert found(fast, texts) == expected(file, texts)
+    assert found(fast, texts) == expected(tokenizer, texts)
 
 
 @pytest.mark.long
@@ -104,16 +101,16 @@ def _alphabet() -> dict[str, int]:
     return {chr(byte): byte for byte in printable} | {chr(256 + n): byte for n, byte in enumerate(others)}
 
 
-def test_without_the_library_the_ids_are_the_same(file, monkeypatch, caplog):
+def test_without_the_library_the_ids_are_the_same(tokenizer, monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "gigatoken.gigatoken_rs", None)
     with caplog.at_level("INFO"):
-        slow = Encoder(file, TEXTS)
+        slow = Encoder.checked(tokenizer, TEXTS)
     assert not slow.is_fast
     assert "not installed" in caplog.text
-    assert found(slow, [*HARD_CASES, *TEXTS]) == expected(file, [*HARD_CASES, *TEXTS])
+    assert found(slow, [*HARD_CASES, *TEXTS]) == expected(tokenizer, [*HARD_CASES, *TEXTS])
 
 
-def test_a_library_that_disagrees_on_the_runs_documents_is_not_used(file, monkeypatch, caplog):
+def test_a_library_that_disagrees_on_the_runs_documents_is_not_used(tokenizer, monkeypatch, caplog):
     class Wrong:
         def __init__(self, right) -> None:
             self._right = right
@@ -126,15 +123,10 @@ def test_a_library_that_disagrees_on_the_runs_documents_is_not_used(file, monkey
             matrix, counts = self._right.encode_batch_padded(texts, options, parallel=parallel)
             return matrix, counts - np.array(["brown" in text for text in texts])
 
-    right = encoder_module._load_fast(file)
+    right = encoder_module._load_fast(tokenizer)
     monkeypatch.setattr(encoder_module, "_load_fast", lambda _: Wrong(right))
-    assert Encoder(file, ["no such word"]).is_fast
-    doubted = Encoder(file, TEXTS)
+    assert Encoder.checked(tokenizer, ["no such word"]).is_fast
+    doubted = Encoder.checked(tokenizer, TEXTS)
     assert not doubted.is_fast
     assert "not used" in caplog.text
-    assert found(doubted, TEXTS) == expected(file, TEXTS)
-
-
-def test_without_a_tokenizer_the_next_move_is_named(tmp_path):
-    with pytest.raises(StepError, match="dvc repro tokenizer"):
-        Encoder(tmp_path / "tokenizer.json")
+    assert found(doubted, TEXTS) == expected(tokenizer, TEXTS)

@@ -5,10 +5,9 @@ import polars as pl
 import pytest
 from tokenizers import Tokenizer
 
-from tasks.big_data import documents
+from tasks.big_data import documents, pack
 from tasks.big_data.documents import document_id
-from tasks.big_data.split import held_out
-from tasks.report import StepError
+from tasks.report import StepError, write_json
 
 TEXTS = {f"docs/{n}": f"Document {n} says <|endoftext|> and goes on, größer. " * (1 + n % 4) for n in range(30)}
 
@@ -39,7 +38,7 @@ def test_each_document_is_where_the_index_says(packed):
         assert stream.dtype == np.uint16
         assert len(stream) == mine["tokens"].sum()
         assert mine["offset"].to_list() == [0, *np.cumsum(mine["tokens"])[:-1]]
-        assert mine["id"].is_sorted()
+    assert index.filter(pl.col("split") == "held_out")["id"].is_sorted()
 
 
 def test_a_stream_worked_by_hand(workspace):
@@ -47,7 +46,7 @@ def test_a_stream_worked_by_hand(workspace):
     workspace.set(tokenizer={"vocab_size": 257}, pack={"held_out_share": 1e-9})
     workspace.put("validate", {f"docs/{n}": "!" * (n + 1) + '"' for n in range(5)})
     workspace.run("tokenizer", "pack")
-    (kept_back,) = held_out(documents.read(workspace.out("validate"), ["id", "digest"]), workspace.params.pack)
+    (kept_back,) = workspace.held_out()
     number = next(n for n in range(5) if document_id(f"docs/{n}") == kept_back)
     # "!" is the first printable character of the alphabet, '"' the second.
     assert np.load(workspace.out("pack") / "held_out.npy").tolist() == [1] * (number + 1) + [2, 0]
@@ -56,7 +55,7 @@ def test_a_stream_worked_by_hand(workspace):
 def test_held_out_documents_are_chosen_by_hash_and_kept_as_text(packed):
     texts = pl.read_parquet(packed.out("pack") / "held_out.parquet")
     index = pl.read_parquet(packed.out("pack") / "documents.parquet").filter(pl.col("split") == "held_out")
-    assert set(texts["id"]) == held_out(documents.read(packed.out("validate"), ["id", "digest"]), packed.params.pack)
+    assert set(texts["id"]) == packed.held_out()
     assert texts["id"].to_list() == index["id"].to_list()
     assert dict(texts.select("uri", "text").iter_rows()).items() <= TEXTS.items()
     assert texts.columns == ["id", "uri", "group", "text"]
@@ -90,3 +89,112 @@ def test_too_few_documents_are_an_error(workspace):
     workspace.put("validate", dict(list(TEXTS.items())[:3]))
     with pytest.raises(StepError, match="expected at least 5 documents"):
         workspace.run("tokenizer")
+
+
+def mixed(workspace, weight: float, *, seed: int = 1):
+    """Two sources of twenty documents each; the second has this weight."""
+    sources = [{"uri": "docs"}, {"uri": "more", "weight": weight}]
+    workspace.set(tokenizer={"vocab_size": 300}, discover={"sources": sources}, pack={"seed": seed})
+    first, second = (documents_of(name) for name in ("docs", "more"))
+    table = pl.concat([first, second])
+    documents.write_all(workspace.out("validate"), table, documents.REJECTED_SCHEMA.to_frame())
+    workspace.put_sides(table["id"])
+    write_json(workspace.out("discover") / "base.json", {})
+    report = workspace.run("tokenizer", "pack")
+    return report, pl.read_parquet(workspace.out("pack") / "documents.parquet")
+
+
+def documents_of(source: str) -> pl.DataFrame:
+    rows = []
+    for number in range(20):
+        uri, text = f"{source}/{number}", f"Text {number} of {source} says something. " * 3
+        row = documents.Document(document_id(uri), uri, source, uri, "MIT", "", "", text, documents.digest_of(text))
+        rows.append(row)
+    return pl.DataFrame(rows, schema=documents.SCHEMA, orient="row")
+
+
+def test_a_weight_of_two_and_a_half_is_two_epochs_and_half_of_the_documents_again(workspace):
+    report, index = mixed(workspace, 2.5)
+    trained = index.filter(pl.col("split") == "train")
+    often = trained.group_by("source", "id").agg(pl.col("epoch").sort())
+    assert {tuple(epochs) for epochs in often.filter(pl.col("source") == "docs")["epoch"]} == {(0,)}
+    more = [tuple(epochs) for epochs in often.filter(pl.col("source") == "more")["epoch"]]
+    assert set(more) == {(0, 1), (0, 1, 2)}
+    facts = report.facts["sources"]["more"]
+    assert facts["weight"] == 2.5
+    assert facts["epochs"] == pytest.approx(sum(map(len, more)) / len(more), abs=0.05)
+    assert facts["share"] == pytest.approx(
+        trained.filter(pl.col("source") == "more")["tokens"].sum() / trained["tokens"].sum(), abs=1e-4
+    )
+    assert "more" in report.summary
+    stream = np.load(workspace.out("pack") / "train.npy")
+    assert len(stream) == trained["tokens"].sum() == report.facts["train"]["tokens"]
+    copies = trained.filter(pl.col("id") == trained.filter(pl.col("epoch") == 1)["id"][0])
+    one, *others = [stream[start : start + length].tolist() for start, length in copies["offset", "tokens"].rows()]
+    assert others
+    assert all(other == one for other in others)
+    assert index.filter(pl.col("split") == "held_out")["id"].is_unique().all()
+
+
+def test_a_weight_below_one_leaves_out_documents_and_counts_them(workspace):
+    report, index = mixed(workspace, 0.3)
+    left_out = report.rows_rejected
+    assert 0 < left_out == report.reasons["weight"] == report.facts["sources"]["more"]["left_out"]
+    assert index["id"].n_unique() == 40 - left_out == report.rows_out
+    assert set(index.filter(pl.col("source") == "docs")["epoch"]) == {0}
+
+
+def test_weights_that_leave_nothing_are_an_error(workspace):
+    workspace.set(discover={"sources": [{"uri": "docs", "weight": 1e-9}]})
+    workspace.put("validate", TEXTS)
+    with pytest.raises(StepError, match="raise the weights"):
+        workspace.run("tokenizer", "pack")
+
+
+def test_the_order_is_another_with_another_seed_and_the_held_out_stream_the_same(make_workspace):
+    one, other = make_workspace(), make_workspace()
+    (_, first), (_, second) = mixed(one, 1), mixed(other, 1, seed=2)
+    trained = [index.filter(pl.col("split") == "train")["id"].to_list() for index in (first, second)]
+    assert trained[0] != trained[1]
+    assert sorted(trained[0]) == sorted(trained[1])
+    assert one.bytes_of("pack")["held_out.npy"] == other.bytes_of("pack")["held_out.npy"]
+
+
+def test_what_is_remembered_changes_nothing(workspace, make_workspace):
+    """Shards that come, change and go: as if everything had been packed anew."""
+    tables = [documents_of("a"), documents_of("b"), documents_of("c")]
+    for chosen in ([0, 1], [0, 1, 2], [2, 0]):
+        fresh = make_workspace()
+        for each in (workspace, fresh):
+            each.set(tokenizer={"vocab_size": 300})
+            put_shards(each, {str(number): tables[number] for number in chosen})
+            each.run("tokenizer", "pack")
+        assert workspace.bytes_of("pack") == fresh.bytes_of("pack")
+
+
+def put_shards(workspace, shards: dict[str, pl.DataFrame]) -> None:
+    made = []
+    for name, table in shards.items():
+        shard, files = documents.files_of(name, documents.Sifted(table, documents.REJECTED_SCHEMA.to_frame()))
+        workspace.out("validate").mkdir(parents=True, exist_ok=True)
+        for file, data in files.items():
+            (workspace.out("validate") / file).write_bytes(data)
+        made.append(shard)
+    documents.write_index(workspace.out("validate"), made)
+    workspace.put_sides(pl.concat(table["id"] for table in shards.values()))
+    write_json(workspace.out("discover") / "base.json", {})
+
+
+def test_held_out_text_is_sorted_part_by_part_as_at_once(workspace, monkeypatch):
+    put_shards(workspace, {name: documents_of(name) for name in "abc"})
+    workspace.set(pack={"held_out_share": 0.5})
+    workspace.run("tokenizer", "pack")
+    at_once = workspace.bytes_of("pack")
+    index = pl.read_parquet(workspace.out("pack") / "documents.parquet")
+    monkeypatch.setattr(pack, "_AT_ONCE", 500)
+    workspace.run("pack")
+    assert workspace.bytes_of("pack")["held_out.npy"] == at_once["held_out.npy"]
+    assert pl.read_parquet(workspace.out("pack") / "documents.parquet").equals(index)
+    texts = pl.read_parquet(workspace.out("pack") / "held_out.parquet")
+    assert texts["id"].to_list() == index.filter(pl.col("split") == "held_out")["id"].to_list()
+    assert texts["id"].is_sorted()

@@ -1,0 +1,77 @@
+"""Pieces of shards become the streams of tokens and their index, piece after piece, so that memory stays small."""
+
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, Any, Self
+
+import numpy as np
+import polars as pl
+import pyarrow.parquet as pq
+
+_ROW_GROUP = 65_536
+
+
+class Stream:
+    """A flat `.npy` file of so many numbers, written a piece at a time."""
+
+    def __init__(self, path: Path, dtype: np.dtype[Any], length: int) -> None:
+        self._file: IO[bytes] = path.open("wb")
+        header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": (length,)}
+        np.lib.format.write_array_header_1_0(self._file, header)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def copy(self, piece: Path) -> None:
+        """Append the bytes of a file."""
+        with piece.open("rb") as read:
+            shutil.copyfileobj(read, self._file, 1 << 20)
+
+    def write(self, data: bytes) -> None:
+        """Append bytes."""
+        self._file.write(data)
+
+
+class Table:
+    """A Parquet file written a piece at a time; same pieces, same bytes."""
+
+    def __init__(self, path: Path, schema: Mapping[str, pl.DataType]) -> None:
+        self._names = list(schema)
+        arrow = pl.DataFrame(schema=schema).to_arrow().schema
+        self._writer = pq.ParquetWriter(path, arrow, compression="zstd", compression_level=1)
+        self._schema = arrow
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._writer.close()
+
+    def write(self, frame: pl.DataFrame) -> None:
+        """Append rows."""
+        if frame.height:
+            self._writer.write_table(frame.select(self._names).to_arrow().cast(self._schema), row_group_size=_ROW_GROUP)
+
+
+def sorted_by_id(pieces: list[Path], size: int, at_once: int) -> Iterator[pl.DataFrame]:
+    """Rows of tables, each of which is sorted by id, in the order of ids, about `at_once` of `size` bytes at a time.
+
+    The files are read once for each such part; ids are hashes, so that parts are of about one size.
+    """
+    parts = max(1, -(-size // at_once))
+    edges = [f"{number * 2**32 // parts:08x}" for number in range(parts)]
+    for low, high in zip(edges, [*edges[1:], "g"], strict=True):
+        within = (pl.col("id") >= low) & (pl.col("id") < high)
+        frames = [pl.read_parquet(piece, glob=False).filter(within) for piece in pieces]
+        if frames:
+            yield pl.concat(frames).sort("id")
+
+
+def opened(stack: ExitStack, out: Path, names: Mapping[str, int], dtype: np.dtype[Any]) -> dict[str, Stream]:
+    """Streams of so many tokens each, by name."""
+    return {name: stack.enter_context(Stream(out / f"{name}.npy", dtype, length)) for name, length in names.items()}

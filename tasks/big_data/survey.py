@@ -1,0 +1,144 @@
+"""What the documents of each source are like, measured shard by shard and added up: lengths, endings, languages, edges.
+
+A source is measured by its own documents, so that adding another source changes nothing for it.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import polars as pl
+
+from infra.settings import Settings
+from tasks.big_data.boilerplate import Line, edge_lines
+from tasks.big_data.buffers import text_buffers
+from tasks.big_data.documents import read_index, read_shard
+from tasks.big_data.engine import engine
+from tasks.big_data.formats import CODE_SUFFIXES, COMPRESSION_SUFFIXES
+from tasks.big_data.language import guesses
+from tasks.big_data.memory import Memory, key_of
+
+# Gopher (https://arxiv.org/abs/2112.11446, appendix A.1.1) takes no document of fewer than 50 words, about 300
+# characters of English: where the typical document is shorter, rules for prose would measure the wrong thing.
+NOTE_CHARACTERS = 300
+# Documents of a source in a shard whose languages are asked: those of the lowest digests.
+_ASKED = 200
+
+
+def ends_in(suffixes: Iterable[str]) -> str:
+    """Pattern of the uri of a file with one of these endings, compressed or not; a row's uri ends in "#<row>"."""
+    of, packed = ("|".join(map(re.escape, endings)) for endings in (suffixes, COMPRESSION_SUFFIXES))
+    return rf"(?i)(?:{of})(?:{packed})?(?:\?[^#]*)?(?:#[^#]*)?$"
+
+
+_CODE = ends_in(CODE_SUFFIXES)
+
+
+@dataclass
+class Measures:
+    """Counts of one source's documents."""
+
+    documents: int = 0
+    code: int = 0  # documents with text in files that end as code does
+    lengths: Counter[int] = field(default_factory=Counter)  # of documents with text; `NOTE_CHARACTERS`: or more
+    languages: Counter[str] = field(default_factory=Counter)  # of documents that were asked and are sure
+    long: int = 0  # documents whose edges were read
+    lines: dict[str, Line] = field(default_factory=dict)  # by hash
+
+    def add(self, other: "Measures") -> None:
+        """Add what another shard counted."""
+        self.documents += other.documents
+        self.code += other.code
+        self.lengths += other.lengths
+        self.languages += other.languages
+        self.long += other.long
+        for mark, line in other.lines.items():
+            known = self.lines.get(mark, Line(0, line.text))
+            self.lines[mark] = Line(known.documents + line.documents, min(known.text, line.text))
+
+    @property
+    def with_text(self) -> int:
+        return self.lengths.total()
+
+    @property
+    def median_length(self) -> int:
+        """The lower of the two in the middle where they are even; `NOTE_CHARACTERS` stands for that or more."""
+        left = (self.with_text + 1) // 2
+        for length in sorted(self.lengths):
+            left -= self.lengths[length]
+            if left <= 0:
+                return length
+        return 0
+
+    def note(self) -> dict[str, Any]:
+        """As JSON has it."""
+        lines = {mark: list(line) for mark, line in self.lines.items()}
+        return {**vars(self), "lengths": sorted(self.lengths.items()), "lines": lines}
+
+    @classmethod
+    def of_note(cls, noted: dict[str, Any]) -> Self:
+        """From JSON."""
+        lines = {mark: Line(*line) for mark, line in noted["lines"].items()}
+        lengths, languages = Counter(dict(map(tuple, noted["lengths"]))), Counter(noted["languages"])
+        return cls(**{**noted, "lengths": lengths, "languages": languages, "lines": lines})
+
+
+def measure(frame: pl.DataFrame) -> dict[str, Measures]:
+    """Source -> measures of its documents in one shard."""
+    lengths = frame.select(
+        "source",
+        length=pl.col("text").str.strip_chars().str.len_chars().clip(0, NOTE_CHARACTERS),
+        code=pl.col("uri").str.contains(_CODE),
+    )
+    found: dict[str, Measures] = {}
+    for source, documents in frame["source"].value_counts().iter_rows():
+        found[source] = Measures(documents)
+    with_text = lengths.filter(pl.col("length") > 0)
+    for source, length, documents in with_text.group_by("source", "length").len().iter_rows():
+        found[source].lengths[length] = documents
+    for source, code in with_text.group_by("source").agg(pl.col("code").sum()).iter_rows():
+        found[source].code = code
+    data, offsets = text_buffers(frame["text"])
+    is_long = (lengths["length"] == NOTE_CHARACTERS).to_numpy() & ~lengths["code"].to_numpy()
+    for source, documents in frame["source"].filter(pl.Series(is_long)).value_counts().iter_rows():
+        found[source].long = documents
+    for source, lines in edge_lines(data, offsets, frame["source"], is_long).items():
+        found[source].lines = lines
+    asked = (
+        frame.select("source", "digest").with_row_index("row").filter(~lengths["code"])
+        .sort("digest", "row").group_by("source").head(_ASKED).sort("row")
+    )  # fmt: skip
+    for source, guess in zip(asked["source"], guesses(data, offsets, asked["row"].to_list()), strict=True):
+        if guess.sure:
+            found[source].languages[guess.language] += 1
+    return found
+
+
+def survey(folder: Path, settings: Settings) -> tuple[dict[str, Measures], dict[str, tuple[str, ...]]]:
+    """Measures of each source of a document table, and the sources in each shard; shards measured before are not read.
+
+    Raises:
+        StepError: there is no table in `folder`.
+    """
+    memory = Memory(settings.cache / "shards" / "survey")
+    shards = read_index(folder)
+    keys = {shard.name: key_of("survey", shard.sha256) for shard in shards}
+    known = {shard.name: memory.recall(keys[shard.name], folder) for shard in shards}
+    fresh = [shard.name for shard in shards if known[shard.name] is None]
+    with engine(settings) as where:
+        for name, noted in zip(fresh, where.map(_measure_shard, [(folder, name) for name in fresh]), strict=True):
+            memory.keep(keys[name], {}, noted, folder)
+            known[name] = noted
+    total: dict[str, Measures] = {}
+    for shard in shards:
+        for source, note in (known[shard.name] or {}).items():
+            total.setdefault(source, Measures()).add(Measures.of_note(note))
+    return total, {shard.name: tuple(sorted(known[shard.name] or {})) for shard in shards}
+
+
+def _measure_shard(place: tuple[Path, str]) -> dict[str, Any]:
+    frame = read_shard(*place, ["uri", "source", "text", "digest"])
+    return {source: measures.note() for source, measures in measure(frame).items()}
