@@ -14,6 +14,7 @@ from typing import Any
 
 from infra.settings import Settings
 from tasks.big_data.base import fetch_base
+from tasks.big_data.documents import EVALUATION_FILE, EVALUATION_SCHEMA, write_table
 from tasks.big_data.look import Found, look
 from tasks.big_data.manifest import MANIFEST, write_manifest
 from tasks.big_data.sources import Digests
@@ -25,10 +26,11 @@ logger = logging.getLogger(__name__)
 # What a look depends on of all that is said of a source.
 _ASKED = ("uri", "format", "exclude", "query", "watermark")
 BASE, BASE_FILES, CHAMPION = "base.json", "base", "champion.json"
+_FILES = (MANIFEST, BASE, CHAMPION, EVALUATION_FILE)
 
 
 def run(params: Params, settings: Settings, out: Path) -> Report:
-    """Write `sources.jsonl`, `base.json`, `base/` and `champion.json`, or keep the ones there are.
+    """Write the manifest, the base, the release to beat and n-grams of evaluations, or keep the ones there are.
 
     Raises:
         StepError: a source is missing, is empty, or has nothing that can be read; a release cannot be had.
@@ -36,20 +38,21 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
     before = settings.artifacts / "discover"
     kept = None if settings.discover else _kept(before, params)
     if kept:
-        for name in (MANIFEST, BASE, CHAMPION):
+        for name in _FILES:
             shutil.copyfile(before / name, out / name)
         shutil.copytree(before / BASE_FILES, out / BASE_FILES)
         logger.info("discover: kept the manifest of %d files; `abcd discover` looks again", kept.facts["files"])
         return kept
     digests = Digests(settings)
     found = look(params.discover.sources, settings, digests)
+    evaluations = _pin_evaluations(params, settings, digests, out)
     digests.save()
     champion = _champion(params, settings)
     write_manifest(out, found.files.values())
     base = fetch_base(params.discover.base, champion, settings, manifest=out / MANIFEST, to=out / BASE_FILES)
     write_json(out / BASE, base)
     write_json(out / CHAMPION, champion)
-    facts = _facts(found, params, champion) | {"base": base.get("ref")}
+    facts = _facts(found, params, champion) | {"base": base.get("ref"), "evaluations": evaluations}
     summary = f"{facts['files']:,} source files, {facts['bytes'] / 1e6:.1f} MB"
     return Report(step="discover", summary=summary, facts=facts)
 
@@ -60,7 +63,7 @@ def _kept(folder: Path, params: Params) -> Report | None:
         report = Report.read(folder)
     except (OSError, ValueError):
         return None
-    whole = (folder / BASE_FILES).is_dir() and all((folder / name).is_file() for name in (MANIFEST, BASE, CHAMPION))
+    whole = (folder / BASE_FILES).is_dir() and all((folder / name).is_file() for name in _FILES)
     return report if whole and report.facts.get("params_digest") == _digest(params) else None
 
 
@@ -68,7 +71,19 @@ def _digest(params: Params) -> str:
     """Of the question that the world is asked: what later steps are told of a source is no part of it."""
     asked = params.discover.model_dump(exclude={"sources"})
     asked["sources"] = [[getattr(source, name) for name in _ASKED] for source in params.discover.sources]
+    asked["evaluation_files"] = params.dedup.evaluation_files
     return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
+
+
+def _pin_evaluations(params: Params, settings: Settings, digests: Digests, out: Path) -> dict[str, Any]:
+    """Write what must not be trained on."""
+    if not params.dedup.evaluation_files:
+        write_table(out / EVALUATION_FILE, EVALUATION_SCHEMA.to_frame())
+        return {}
+    # Here, because only who has evaluations waits for numba.
+    from tasks.big_data.evaluation import pin
+
+    return pin(params.dedup.evaluation_files, settings, digests, out)
 
 
 def _champion(params: Params, settings: Settings) -> dict[str, Any]:
