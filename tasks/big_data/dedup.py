@@ -84,8 +84,7 @@ def compare(params: Params, settings: Settings, sketches: Sketches, source: Path
     pairs = verified(
         *candidates(sketches, compared, merit), sketches, source, where, folder, remembered_in(settings.cache)
     ).at_least(params.dedup.min_jaccard)
-    members = np.unique(np.concatenate([pairs.first, pairs.second]))
-    near = keepers.near_stand(pairs, keepers.rank(members, sketches, source, sides))
+    near = keepers.near_stand(pairs, merit)
     compared[near.removed] = False
     stand = keepers.together(exact, near)
     lost = repeated(sketches, compared, merit)
