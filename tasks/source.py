@@ -37,7 +37,7 @@ class Source(BaseModel):
     licence: str = Field(default="", description="SPDX identifier; empty: as ingest.licence says")
     language: str = Field(default="", pattern="^([a-z]{2})?$", description="ISO 639-1 code; empty: identified")
     weight: float = Field(default=1.0, gt=0, le=1000, description="weight in the training mix; 1: as often as it comes")
-    kind: Literal["", "auto", "prose", "code", "notes"] = Field(
+    kind: Literal["", "auto", "prose", "code", "notes", "web"] = Field(
         default="", description="kind of text its cleaning rules are for; empty: as clean.preset says"
     )
     exclude: tuple[str, ...] = Field(default=(), description="globs of files and folders below it to leave out")
@@ -64,6 +64,8 @@ class Source(BaseModel):
             raise ValueError(f"query: {self.uri!r} is no database URL, as in postgresql://user:${{PASSWORD}}@host/name")
         if self.watermark and not self.query:
             raise ValueError(f"watermark: {self.uri!r} has no query that could have such a column")
+        if self.format and self.query:
+            raise ValueError("format: a query has rows and columns, so there is no format to say")
         if self.exclude and (self.query or self.uri.startswith(HTTP)):
             raise ValueError(f"exclude: {self.uri!r} is no folder, so there are no files to leave out")
         if self.uri.startswith(S3) and _WILDCARD.search(self.uri.removeprefix(S3).partition("/")[0]):

@@ -33,7 +33,7 @@ def pin(files: tuple[str, ...], settings: Settings, digests: Digests, out: Path)
     Raises:
         StepError: a file is missing or of no use.
     """
-    found = look(tuple(Source(uri=uri) for uri in files), settings, digests)
+    found = look(tuple(Source(uri=uri) for uri in files), settings, digests, out)
     places, tables, facts = Places(settings), [pl.DataFrame(schema=EVALUATION_SCHEMA)], {}
     for file in sorted(found.files.values(), key=lambda file: file.uri):
         texts = pl.Series(list(_texts(file.uri, places.of(file.uri, file.source).read())), dtype=pl.String)

@@ -19,7 +19,7 @@ from tasks.big_data.manifest import read_manifest
 from tasks.big_data.memory import Memory, key_of
 from tasks.big_data.places import DiskPlace, Places
 from tasks.big_data.readers import Columns, NoTextColumnError
-from tasks.big_data.reading import Item, Made, gone, read_item, refuse_without_text, require_same, shards_of
+from tasks.big_data.reading import Item, Made, gone, read_as, read_item, refuse_without_text, require_same, shards_of
 from tasks.big_data.sources import Digests
 from tasks.params import Params
 from tasks.progress import Progress
@@ -154,9 +154,9 @@ class _Step:
             yield item, *known
 
     def _key(self, item: Item) -> str:
-        return key_of(
-            "ingest", item.sources, item.span, *((file.uri, file.source, file.sha256) for file in item.group)
-        )  # fmt: skip
+        said = {uri: read_as(source) for uri, source in item.sources.items()}
+        files = ((file.uri, file.source, file.sha256) for file in item.group)
+        return key_of("ingest", said, item.span, *files)
 
     def _check(self, file: SourceFile) -> None:
         """A file must be what the manifest says; it is read only if its stamp is new."""

@@ -2,6 +2,8 @@
 
 import errno
 import hashlib
+import os
+import shutil
 import stat
 import sysconfig
 import tempfile
@@ -128,6 +130,8 @@ class Places:
             return self.bucket(source).get(uri) or BucketPlace(*_opened(uri))
         if source.startswith(HTTP):
             return web_place(source)
+        if "://" in source:
+            return DiskPlace(snapshot_of(self._settings.snapshots, source) / uri.rpartition("/")[2])
         stdlib = f"{STDLIB_URI}/"
         if uri.startswith(stdlib):
             return DiskPlace(root_of(STDLIB_URI, self._settings) / uri.removeprefix(stdlib))
@@ -157,6 +161,19 @@ def web_place(source: str) -> Place:
     from tasks.big_data.web import WebPlace
 
     return WebPlace(source)
+
+
+def snapshot_of(folder: Path, source: str) -> Path:
+    """Folder below that of all snapshots with the rows of a database's source."""
+    return folder / hashlib.sha256(source.encode()).hexdigest()[:16]
+
+
+def link_or_copy(old: str | Path, new: str | Path) -> None:
+    """Give a file that is never written to a second name, or its copy where the disk has no links."""
+    try:
+        os.link(old, new)
+    except OSError:
+        shutil.copyfile(old, new)
 
 
 def root_of(source: str, settings: Settings) -> Path:

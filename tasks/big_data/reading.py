@@ -93,6 +93,11 @@ def options_of(source: Source) -> ReadOptions:
     return read_options(source.text, metadata=source.metadata, format=source.format)
 
 
+def read_as(source: Source) -> tuple[str | tuple[str, ...], ...]:
+    """What a source's documents depend on of all that is said of it; weight and kind are for later steps."""
+    return source.text, source.metadata, source.format, licence_of(source), source.language
+
+
 def licence_of(source: Source) -> str:
     """SPDX identifier: what params say, else what is known of the source."""
     return source.licence if source.licence != "unknown" else _LICENCES.get(source.uri, source.licence)

@@ -220,3 +220,11 @@ def test_a_large_file_without_the_text_column_is_refused(workspace, monkeypatch)
     workspace.run("discover")
     with pytest.raises(StepError, match=r"docs/a.jsonl: expected a column 'text'.*columns that hold text: other"):
         workspace.run("ingest")
+
+
+def test_what_later_steps_are_told_of_a_source_is_no_reason_to_read_it_again(workspace, monkeypatch):
+    workspace.file("docs/a.txt", TEXT)
+    workspace.run("discover", "ingest")
+    monkeypatch.setattr(reading, "read_batches", None)
+    workspace.set(discover={"sources": [{"uri": "docs", "weight": 3, "kind": "notes"}]})
+    workspace.run("discover", "ingest")
