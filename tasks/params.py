@@ -248,6 +248,13 @@ class Privacy(Section):
     kinds: tuple[PersonalKind, ...] = Field(
         default=get_args(PersonalKind), description="kinds of personal data and secrets to replace"
     )
+    names_file: str | None = Field(
+        default=None,
+        min_length=1,
+        description="CSV file of names and numbers to replace, with the columns text, kind and case_sensitive (may be "
+        "left out); relative paths start at ABCD_SOURCE_ROOT; null: none",
+    )
+    presidio: bool = Field(default=False, description="also what Presidio's recognisers find (extra `presidio`, slow)")
 
 
 class Dedup(Section):
