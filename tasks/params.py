@@ -126,8 +126,14 @@ class Discover(Section):
 class Ingest(Section):
     """How source files become documents."""
 
-    text_column: str = Field(default="text", min_length=1, description="column of .jsonl and .parquet with the text")
-    licence: str = Field(default="unknown", min_length=1, description="SPDX identifier of the sources' licence")
+    text_column: str = Field(
+        default="text",
+        min_length=1,
+        description="column of tables with the text, or a template: {title} {body}; for sources without their own",
+    )
+    licence: str = Field(
+        default="unknown", min_length=1, description="SPDX identifier of sources that have none of their own"
+    )
 
 
 _Share = Annotated[float, Field(ge=0, le=1)]
