@@ -111,6 +111,8 @@ def work(frame: pl.DataFrame, clean: Clean, treatments: tuple[Treatment, ...]) -
 def _numbers(sources: pl.Series, treatments: tuple[Treatment, ...]) -> NDArray[np.int64]:
     """Number of each document's treatment."""
     names = [each.source for each in treatments]
+    if not names:  # a shard of which nothing was accepted
+        return np.zeros(0, np.int64)
     return sources.replace_strict(names, range(len(names)), return_dtype=pl.Int64).to_numpy()
 
 
