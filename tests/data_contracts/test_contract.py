@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_contracts.contract import DOCUMENTS, Contract, RowRule
-from data_contracts.odcs import ContractError
+from data_contracts.errors import ContractError
 from tasks.big_data import documents
 
 HEAD = "apiVersion: v3.1.0\nkind: DataContract\nid: t\nversion: 2.0.0\nschema:\n  - name: rows\n"

@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 
 from data_contracts.contract import DOCUMENTS, Contract, TableRule
-from data_contracts.expectations import columns_of, run_expectations
-from data_contracts.odcs import ContractError
+from data_contracts.errors import ContractError
+from data_contracts.expectations import run_expectations
 from tasks.big_data import documents
 
 

@@ -8,7 +8,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from data_contracts.contract import DOCUMENTS
-from data_contracts.odcs import ContractError, read_odcs
+from data_contracts.errors import ContractError
+from data_contracts.odcs import read_odcs
 
 
 @pytest.fixture
