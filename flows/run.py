@@ -1,5 +1,6 @@
 """`abcd run`, `abcd discover`, `abcd publish`: what makes releases."""
 
+import json
 import os
 import shlex
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
 
+from data_contracts.records import SourceFile
 from flows import server, terminal
 from flows.graph import StepProcess, require_current
 from flows.present import describe
@@ -19,7 +21,8 @@ from infra.settings import Settings
 from infra.workspace import prepare, source_parameter
 from tasks import params
 from tasks.__main__ import STEPS
-from tasks.report import Report, read_json
+from tasks.big_data.manifest import compared, read_manifest
+from tasks.report import Report, StepError, read_json
 
 if TYPE_CHECKING:
     from tasks.distribution.publish import PublishedRelease
@@ -71,21 +74,41 @@ def run(
             shown.say_where()
 
 
-def discover(*, as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False) -> None:
+def discover(
+    *,
+    full: Annotated[
+        bool, typer.Option("--full", help="Ask databases for all rows: rows that changed or went since are seen.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
     """Look at the sources and the registry again, and say what changed.
 
     Only this and a flow look outside; `dvc repro` keeps the manifest it finds.
     """
     settings, console = Settings.load(), Console()
+    asked = {"ABCD_DISCOVER_FULL": "1"} if full else {}
     prepare(settings)
     with workspace_lock(settings.state, what="abcd discover"):
-        with StepProcess("discover", settings, look_again=True) as process:
+        before = _files(settings)
+        with StepProcess("discover", settings, look_again=True, environment=asked) as process:
             for line in process.lines():
                 if line and not as_json:
                     console.print(f"[dim]{escape(line)}[/]", highlight=False)
         process.outcome()
     report = Report.read(settings.artifacts / "discover")
-    console.print_json(report.model_dump_json()) if as_json else console.print(report.summary)
+    if as_json:
+        changes = compared(before, _files(settings))
+        console.print_json(json.dumps({**report.model_dump(mode="json"), "changes": changes}))
+    else:
+        console.print(report.summary)
+
+
+def _files(settings: Settings) -> list[SourceFile]:
+    """Source files of the manifest; none if there is none."""
+    try:
+        return read_manifest(settings.artifacts / "discover")
+    except StepError:
+        return []
 
 
 def publish() -> None:

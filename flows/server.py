@@ -41,6 +41,8 @@ def configure(settings: Settings, *, quiet: bool) -> None:
         "PREFECT_SERVER_UI_V2_ENABLED": "false",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "PREFECT_LOGGING_EXTRA_LOGGERS": "flows,tasks,infra",
+        # Runs that ended three months ago leave the database; their records stay with git and in runs/.
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
         # A database that restarts answers 500 for a moment.
         "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",
     }

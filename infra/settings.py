@@ -61,6 +61,9 @@ class Settings(BaseSettings):
     notify: SecretStr = Field(default=SecretStr(""), description="who is told of a run's end; a URL, may hold a secret")
     notify_always: bool = Field(default=False, description="tell also of runs that brought nothing new")
     discover: bool = Field(default=False, description="look at the sources again instead of keeping the manifest")
+    discover_full: bool = Field(
+        default=False, description="ask databases for all rows, not only for those that are new"
+    )
     host: str = Field(
         default="127.0.0.1", description="where `abcd up` listens; other than loopback needs an auth string"
     )
@@ -100,6 +103,11 @@ class Settings(BaseSettings):
     def artifacts(self) -> Path:
         """Where steps' outputs are."""
         return self.workspace / "artifacts"
+
+    @property
+    def snapshots(self) -> Path:
+        """Rows of databases, as discover saw them."""
+        return self.artifacts / "discover" / "snapshots"
 
     @property
     def not_sources(self) -> set[Path]:

@@ -19,7 +19,8 @@ _SIDE_BY_SIDE = 16
 _UNFINISHED: tuple[tuple[Callable[[Settings], Path], str], ...] = (
     (lambda settings: settings.artifacts, r"\.[a-z_]+\.(new|old)/.+"),
     (lambda settings: settings.runs, r"progress/[^/]+\.json|([^/.]+/)?\.[^/]+\.json\.\d+|ray/.+"),
-    (lambda settings: settings.cache, r"(ingest|sources|gate)/\.[^/]+\.\d+"),
+    (lambda settings: settings.cache, r"(sources|gate)/\.[^/]+\.\d+"),
+    (lambda settings: settings.cache, r"shards/[a-z]+/\.[0-9a-f-]+\.\d+/.+"),
     (lambda settings: settings.cache, r"(gate|sample|drift)/tmp[^/]+/.+"),
     (lambda settings: settings.dvc_cache, r"(files/md5/|runs/).*\.[A-Za-z0-9_-]{22}\.tmp"),
     (lambda settings: settings.seen, r"[^/]+/\.[^/]+\.(json|entries)\.\d+"),

@@ -210,10 +210,16 @@ class Privacy(Section):
 
 
 class Dedup(Section):
-    """Which documents count as the same."""
+    """Which documents count as the same, and what several of them may have in common."""
 
     ignore_whitespace: bool = Field(
         default=True, description="documents that differ only in white space and case count as the same"
+    )
+    min_jaccard: float = Field(
+        default=0.7, ge=0.5, le=1, description="share of word 5-grams in common that makes near copies"
+    )
+    min_block_bytes: int = Field(
+        default=200, ge=0, description="blocks of text so long stay in one of the documents that have them; 0: in all"
     )
 
 
@@ -224,6 +230,9 @@ class Tokenizer(Section):
         ge=257, le=1_000_000, description="tokens, bytes and end-of-text included; null: the preset's"
     )
     min_frequency: int = Field(default=2, ge=1, description="rarer pairs are not merged")
+    sample_mb: int = Field(
+        default=16, ge=1, le=10_000, description="MB of training documents it is made from at most, chosen by hash"
+    )
 
 
 class Pack(Section):

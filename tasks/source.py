@@ -64,6 +64,8 @@ class Source(BaseModel):
             raise ValueError(f"query: {self.uri!r} is no database URL, as in postgresql://user:${{PASSWORD}}@host/name")
         if self.watermark and not self.query:
             raise ValueError(f"watermark: {self.uri!r} has no query that could have such a column")
+        if self.format and self.query:
+            raise ValueError("format: a query has rows and columns, so there is no format to say")
         if self.exclude and (self.query or self.uri.startswith(HTTP)):
             raise ValueError(f"exclude: {self.uri!r} is no folder, so there are no files to leave out")
         if self.uri.startswith(S3) and _WILDCARD.search(self.uri.removeprefix(S3).partition("/")[0]):

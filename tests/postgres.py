@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-_PASSWORD = "only-on-loopback"
+PASSWORD = "only-on-loopback"
 
 
 class Postgres:
@@ -27,12 +27,17 @@ class Postgres:
     @property
     def url(self) -> str:
         """What Prefect's PREFECT_API_DATABASE_CONNECTION_URL takes."""
-        return f"postgresql+asyncpg://postgres:{_PASSWORD}@127.0.0.1:{self.port}/postgres"
+        return f"postgresql+asyncpg://postgres:{PASSWORD}@127.0.0.1:{self.port}/postgres"
+
+    @property
+    def source_url(self) -> str:
+        """What a source of params.yaml has; its password is `PASSWORD`."""
+        return f"postgresql://postgres:${{TEST_DB_PASSWORD}}@127.0.0.1:{self.port}/postgres"
 
     def create(self) -> None:
         """Make the cluster and start it."""
         secret = self._folder / "password"
-        secret.write_text(_PASSWORD)
+        secret.write_text(PASSWORD)
         if os.geteuid() == 0:
             shutil.chown(self._folder, "postgres")
             shutil.chown(secret, "postgres")

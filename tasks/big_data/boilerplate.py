@@ -157,8 +157,14 @@ def without(
 
 @numba.njit(nogil=True, cache=True)
 def _is_among(known: NDArray[np.uint64], mark: np.uint64) -> bool:
-    place = np.searchsorted(known, mark)
-    return bool(place < len(known) and known[place] == mark)
+    low, high = 0, len(known)
+    while low < high:  # compiles ten times as fast as `np.searchsorted`
+        middle = (low + high) // 2
+        if known[middle] < mark:
+            low = middle + 1
+        else:
+            high = middle
+    return bool(low < len(known) and known[low] == mark)
 
 
 @numba.njit(nogil=True, cache=True)

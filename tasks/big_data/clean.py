@@ -23,7 +23,7 @@ from tasks.big_data.documents import Sifted, Tally, sifted
 from tasks.big_data.kinds import Choice, choices
 from tasks.big_data.mojibake import repaired
 from tasks.big_data.normal import Bytes, Offsets
-from tasks.big_data.personal import FORMS, redact
+from tasks.big_data.personal import KINDS, redact
 from tasks.big_data.rules import RULES, reasons_against
 from tasks.big_data.sift import sift
 from tasks.big_data.survey import ends_in, survey
@@ -142,13 +142,19 @@ def _languages(
     data: Bytes, offsets: Offsets, stated: pl.Series, treatments: tuple[Treatment, ...], of: NDArray[np.int64]
 ) -> pl.Series:
     """Language of each document: as its source states it, else as it reads; of code it is not asked."""
-    is_asked = ~_is_code(treatments, of) & (stated == "").to_numpy()
-    rows = np.flatnonzero(is_asked)
+    of_all = pl.Series([each.languages.main for each in treatments], dtype=pl.String).gather(of)
+    is_settled = np.array([each.languages.is_one for each in treatments], np.bool_)[of]
+    is_asked = ~(is_settled & (np.diff(offsets) < language.LONG_BYTES))
+    is_stated = stated != ""
+    rows = np.flatnonzero(is_asked & ~_is_code(treatments, of) & ~is_stated.to_numpy())
     found = [
         language.language(guess, treatments[of[row]].languages)
         for row, guess in zip(rows, language.guesses(data, offsets, rows.tolist()), strict=True)
     ]
-    return stated.clone().scatter(rows, found) if found else stated
+    known = pl.select(
+        pl.when(is_stated).then(stated).when(pl.Series(_is_code(treatments, of))).then(pl.lit("")).otherwise(of_all)
+    ).to_series()
+    return known.scatter(rows, found) if found else known
 
 
 def _reasons(
@@ -195,9 +201,8 @@ def _treatment(source: str, choice: Choice) -> Treatment:
 
 def shown(choice: Choice) -> list[str]:
     """Beginnings of a source's boilerplate lines without personal data, and in how many documents they stood."""
-    every_kind = {form.kind for form in FORMS}
     return [
-        f"{redact(line.text, every_kind, Counter())[:_SHOWN_CHARACTERS]} ({line.documents:,} documents)"
+        f"{redact(line.text, KINDS, Counter())[:_SHOWN_CHARACTERS]} ({line.documents:,} documents)"
         for line in list(choice.lines.values())[:_SHOWN_LINES]
     ]
 

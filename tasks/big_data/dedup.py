@@ -1,71 +1,154 @@
-"""Documents become different documents: of those that are the same, the one with the smallest uri stays.
+"""Documents become different documents, on one of two sides: those to train on and those held out to judge by.
 
-Keys of all documents are compared first, then the shards are parted; a near-duplicate rule is another function from
-keys to keepers.
+The same text and nearly the same text stay once, long blocks that several documents have stay in one, and what an
+evaluation has is not trained on. Which document is held out is decided here, for all steps that follow.
 """
 
-import hashlib
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from infra.settings import Settings
-from tasks.big_data import documents
-from tasks.big_data.documents import Sifted, sifted
+from tasks.big_data import keepers
+from tasks.big_data.documents import REJECTED_SCHEMA, Sifted, read_index, read_shard, sifted, with_texts
+from tasks.big_data.engine import Engine, engine
+from tasks.big_data.keepers import HELD_OUT, OTHER, TRAINED, Stand
+from tasks.big_data.memory import Memory
+from tasks.big_data.near import candidates, remembered_in, verified
+from tasks.big_data.paragraphs import repeated, without_blocks
+from tasks.big_data.sides import SIDES_FILE, write_sides
 from tasks.big_data.sift import sift
-from tasks.params import Dedup, Params
+from tasks.big_data.sketches import DIGEST, ID, SCORE, Sketches, make_sketches
+from tasks.big_data.split import choose, trained_before
+from tasks.fingerprints import Fingerprints
+from tasks.params import Pack, Params
 from tasks.report import Report
 
-DUPLICATE_OF = "duplicate_of"
+DUPLICATE_OF, NEAR_DUPLICATE_OF = "duplicate_of", "near_duplicate_of"
+NEAR_COPY_OF_HELD_OUT = "near_copy_of_held_out"
+ONLY_REPEATED_BLOCKS = "only_repeated_blocks"
+
+
+class Against(NamedTuple):
+    """What is against the documents of one shard."""
+
+    reasons: tuple[tuple[int, str], ...]
+    lost: NDArray[np.uint64]  # row and key of each block that stays elsewhere
+
+
+class Found(NamedTuple):
+    """What a comparison of all documents found."""
+
+    sides: NDArray[np.uint8]
+    stand: Stand
+    lost: dict[int, NDArray[np.uint64]]
+    facts: dict[str, Any]
 
 
 def run(params: Params, settings: Settings, out: Path) -> Report:
-    """Write one document of each group of duplicates; the others are rejected and name it."""
+    """Write one document of each group of copies; the others are rejected and name it. Write the side of each."""
     source = settings.artifacts / "privacy"
-    keepers = exact_keepers(keys_of(source, params.dedup))
-    extras = {
-        shard.name: tuple(
-            documents.read_shard(source, shard.name, ["id"]).join(keepers, on="id").sort("id").iter_rows()
-        )
-        for shard in documents.read_index(source)
+    shards = read_index(source)
+    with engine(settings) as where, _scratch(settings.cache) as folder:
+        memory = Memory(settings.cache / "shards" / "sketches")
+        sketches = make_sketches(source, shards, params.dedup, (), memory, where, folder)
+        found = compare(params, settings, sketches, source, where, folder)
+    extras = _extras(found, sketches, source)
+    tally = sift("dedup", source, out, work, params.dedup.min_block_bytes, settings, extras=extras)
+    counts = write_sides(out / SIDES_FILE, _sides(found.sides, sketches, source, out))
+    return tally.report("dedup", {**found.facts, **tally.facts, "sides": counts})
+
+
+def compare(params: Params, settings: Settings, sketches: Sketches, source: Path, where: Engine, folder: Path) -> Found:
+    """Sides, copies and repeated blocks of all documents."""
+    sides = sides_of(sketches, params.pack, trained_before(settings.artifacts / "discover"))
+    compared = np.ones(len(sketches), np.bool_)
+    merit = keepers.merits(sketches, sides)
+    same = keepers.exact_pairs(sketches, compared)
+    members = np.unique(np.concatenate([same.first, same.second]))
+    exact = keepers.exact_stand(same, keepers.rank(members, sketches, source, sides))
+    compared[exact.removed] = False
+    pairs = verified(
+        *candidates(sketches, compared, merit), sketches, source, where, folder, remembered_in(settings.cache)
+    ).at_least(params.dedup.min_jaccard)
+    members = np.unique(np.concatenate([pairs.first, pairs.second]))
+    near = keepers.near_stand(pairs, keepers.rank(members, sketches, source, sides))
+    compared[near.removed] = False
+    stand = keepers.together(exact, near)
+    lost = repeated(sketches, compared, merit)
+    return Found(sides, stand, lost, keepers.group_facts(same, pairs, stand, sketches, source))
+
+
+def sides_of(sketches: Sketches, pack: Pack, trained: Fingerprints | None) -> NDArray[np.uint8]:
+    """What each document is: one that the base was trained on, one held out, or another."""
+    unseen = np.ones(len(sketches), np.bool_)
+    if trained is not None:
+        unseen = ~(np.isin(sketches.column(ID), trained) | np.isin(sketches.column(DIGEST), trained))
+    held_out = choose(sketches.column(SCORE), pack, unseen)
+    return np.where(held_out, HELD_OUT, np.where(unseen, OTHER, TRAINED)).astype(np.uint8)
+
+
+def work(frame: pl.DataFrame, min_block_bytes: int, against: Against | None) -> Sifted:
+    """Part a shard: a copy is rejected and names what stands for it; blocks that stay elsewhere are cut out."""
+    if against is None:
+        return Sifted(frame, REJECTED_SCHEMA.to_frame(), {})
+    reasons: dict[int, tuple[str, ...]] = {row: (reason,) for row, reason in against.reasons}
+    shorter = without_blocks(frame, against.lost)
+    gone = [row for row, cut in shorter.items() if len(cut.text.strip().encode()) < min_block_bytes]
+    reasons |= dict.fromkeys(gone, (ONLY_REPEATED_BLOCKS,))
+    cuts = {row: cut for row, cut in shorter.items() if row not in reasons}
+    counts = {
+        "documents": len(cuts),
+        "blocks": sum(cut.blocks for cut in cuts.values()),
+        "bytes": sum(cut.bytes for cut in cuts.values()),
     }
-    tally = sift("dedup", source, out, work, None, settings, extras=extras)
-    groups = keepers.group_by("keeper").len("copies")
-    largest = groups.join(documents.read(out, ["id", "uri"]), left_on="keeper", right_on="id")
-    return tally.report("dedup", {"exact_groups": groups.height, "largest_groups": _largest(largest)})
+    texts = with_texts(frame, {row: cut.text for row, cut in cuts.items()})
+    return sifted(texts, reasons, {"repeated_blocks": counts})
 
 
-def keys_of(folder: Path, dedup: Dedup) -> pl.DataFrame:
-    """Columns id, uri, key: documents with the same key are the same."""
-    rows: list[tuple[str, str, bytes]] = []
-    for shard in documents.read_index(folder):
-        frame = documents.read_shard(folder, shard.name, ["id", "uri", "text"])
-        rows.extend((id_, uri, key(text, dedup)) for id_, uri, text in frame.iter_rows())
-    return pl.DataFrame(rows, schema={"id": pl.String, "uri": pl.String, "key": pl.Binary}, orient="row")
+def _extras(found: Found, sketches: Sketches, source: Path) -> dict[str, Against]:
+    """By name of a shard, what is against its documents."""
+    stand = found.stand
+    ids = dict(keepers.named(stand.keepers, sketches, source, ["id"]).select("place", "id").iter_rows())
+    reasons: dict[int, list[tuple[int, str]]] = {}
+    for number, mine in sketches.by_shard(stand.removed):
+        rows = (stand.removed[mine] - sketches.starts[number]).tolist()
+        named = zip(stand.removed[mine], stand.keeper[mine], stand.exact[mine], strict=True)
+        words = [f"{_word(found.sides[gone], found.sides[by], exact=exact)}:{ids[by]}" for gone, by, exact in named]
+        reasons[number] = list(zip(rows, words, strict=True))
+    none = np.zeros((0, 2), np.uint64)
+    return {
+        sketches.shards[number].name: Against(tuple(reasons.get(number, ())), found.lost.get(number, none))
+        for number in sorted({*reasons, *found.lost})
+    }
 
 
-def key(text: str, dedup: Dedup) -> bytes:
-    """128 bits that documents share only if they are the same."""
-    same = " ".join(text.split()).casefold() if dedup.ignore_whitespace else text
-    return hashlib.sha256(same.encode()).digest()[:16]
+def _word(side: int, keeper_side: int, *, exact: bool) -> str:
+    if keeper_side == HELD_OUT and side != HELD_OUT:
+        return NEAR_COPY_OF_HELD_OUT
+    return DUPLICATE_OF if exact else NEAR_DUPLICATE_OF
 
 
-def exact_keepers(keys: pl.DataFrame) -> pl.DataFrame:
-    """Columns id, keeper: every document that another one with the same key and a smaller uri stands for."""
-    first = keys.sort("uri").group_by("key").agg(pl.col("id").first().alias("keeper"))
-    return keys.join(first, on="key").filter(pl.col("id") != pl.col("keeper")).select("id", "keeper").sort("id")
+def _sides(
+    sides: NDArray[np.uint8], sketches: Sketches, source: Path, out: Path
+) -> Iterator[tuple[pl.Series, NDArray[np.bool_]]]:
+    """Ids of the documents that were kept, shard by shard, and whether each is held out."""
+    for number, shard in enumerate(sketches.shards):
+        held_out = sides[sketches.starts[number] : sketches.starts[number + 1]] == HELD_OUT
+        ids = read_shard(source, shard.name, ["id"])["id"]
+        kept = read_shard(out, shard.name, ["id"])["id"]
+        yield kept, kept.is_in(ids.filter(held_out).implode()).to_numpy()
 
 
-def work(frame: pl.DataFrame, _common: None, keepers: Sequence[tuple[str, str]] | None) -> Sifted:
-    """Part a shard: a document that has a keeper is rejected and names it."""
-    keeper = dict(keepers or ())
-    against = {row: (f"{DUPLICATE_OF}:{keeper[id_]}",) for row, id_ in enumerate(frame["id"]) if id_ in keeper}
-    return sifted(frame, against, {})
-
-
-def _largest(groups: pl.DataFrame, number: int = 5) -> dict[str, int]:
-    """Uri of the keeper and number of copies of the largest groups."""
-    return dict(
-        groups.sort(["copies", "uri"], descending=[True, False]).head(number).select("uri", "copies").iter_rows()
-    )
+@contextmanager
+def _scratch(cache: Path) -> Iterator[Path]:
+    """A folder for the length of the block, where files of the cache can be linked to."""
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache, prefix="dedup-") as name:
+        yield Path(name)

@@ -15,7 +15,8 @@ from typing import Any
 from infra.settings import Settings
 from tasks.big_data.base import fetch_base
 from tasks.big_data.look import Found, look
-from tasks.big_data.manifest import MANIFEST, write_manifest
+from tasks.big_data.manifest import MANIFEST, compared, read_manifest, write_manifest
+from tasks.big_data.places import link_or_copy
 from tasks.big_data.sources import Digests
 from tasks.params import STDLIB_URI, Params
 from tasks.report import Report, StepError, write_json
@@ -24,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 # What a look depends on of all that is said of a source.
 _ASKED = ("uri", "format", "exclude", "query", "watermark")
-BASE, BASE_FILES, CHAMPION = "base.json", "base", "champion.json"
+BASE, BASE_FILES, CHAMPION, SNAPSHOTS = "base.json", "base", "champion.json", "snapshots"
 
 
 def run(params: Params, settings: Settings, out: Path) -> Report:
@@ -39,11 +40,14 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
         for name in (MANIFEST, BASE, CHAMPION):
             shutil.copyfile(before / name, out / name)
         shutil.copytree(before / BASE_FILES, out / BASE_FILES)
+        shutil.copytree(before / SNAPSHOTS, out / SNAPSHOTS, copy_function=link_or_copy)
         logger.info("discover: kept the manifest of %d files; `abcd discover` looks again", kept.facts["files"])
         return kept
     digests = Digests(settings)
-    found = look(params.discover.sources, settings, digests)
+    (out / SNAPSHOTS).mkdir()
+    found = look(params.discover.sources, settings, digests, out / SNAPSHOTS)
     digests.save()
+    _say_what_changed(before, found)
     champion = _champion(params, settings)
     write_manifest(out, found.files.values())
     base = fetch_base(params.discover.base, champion, settings, manifest=out / MANIFEST, to=out / BASE_FILES)
@@ -54,13 +58,24 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
     return Report(step="discover", summary=summary, facts=facts)
 
 
+def _say_what_changed(before: Path, found: Found) -> None:
+    """In the log alone: the report says what there is, whatever was there before."""
+    try:
+        counts = compared(read_manifest(before), found.files.values())
+    except StepError:
+        return
+    logger.info("discover: since the look before, %s", ", ".join(f"{n:,} {what}" for what, n in counts.items()))
+
+
 def _kept(folder: Path, params: Params) -> Report | None:
     """Report of the manifest that is there, if it is whole and was made for the same question."""
     try:
         report = Report.read(folder)
     except (OSError, ValueError):
         return None
-    whole = (folder / BASE_FILES).is_dir() and all((folder / name).is_file() for name in (MANIFEST, BASE, CHAMPION))
+    whole = all((folder / name).is_dir() for name in (BASE_FILES, SNAPSHOTS)) and all(
+        (folder / name).is_file() for name in (MANIFEST, BASE, CHAMPION)
+    )
     return report if whole and report.facts.get("params_digest") == _digest(params) else None
 
 

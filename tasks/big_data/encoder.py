@@ -55,7 +55,7 @@ class Encoder:
         """Load the bytes of a `tokenizer.json`."""
         self._tokenizer = Tokenizer.from_buffer(tokenizer)
         self._tokenizer.encode_special_tokens = True
-        self._fast = _load_fast(tokenizer) if may_be_fast else None
+        self._fast: Any = _load_fast(tokenizer) if may_be_fast else None
 
     @classmethod
     def checked(cls, tokenizer: bytes, sample: Iterable[str] = ()) -> Self:

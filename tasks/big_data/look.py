@@ -46,15 +46,15 @@ class Found:
             self.ignored_examples.append(_printable(uri))
 
 
-def look(sources: tuple[Source, ...], settings: Settings, digests: Digests) -> Found:
-    """Files of all sources.
+def look(sources: tuple[Source, ...], settings: Settings, digests: Digests, snapshots: Path) -> Found:
+    """Files of all sources; what databases say becomes files below `snapshots`.
 
     Raises:
         StepError: a source is missing, or has no file that can be read.
     """
     all_found = Found()
     for source in sources:
-        found = _look_at(source, settings, digests)
+        found = _ask(source, settings, digests, snapshots) if source.query else _look_at(source, settings, digests)
         again = found.files.keys() & all_found.files.keys()
         all_found.files = found.files | all_found.files
         all_found.named_twice += len(again)
@@ -63,6 +63,16 @@ def look(sources: tuple[Source, ...], settings: Settings, digests: Digests) -> F
         all_found.skipped_folders += found.skipped_folders
         all_found.unreadable |= found.unreadable
     return all_found
+
+
+def _ask(source: Source, settings: Settings, digests: Digests, snapshots: Path) -> Found:
+    # Here, because only sources with a query need a database's client.
+    from tasks.big_data.snapshot import take
+
+    found = Found(files={file.uri: file for file in take(source, settings, digests, snapshots)})
+    if not found.files:
+        raise StepError(f"discover.sources: {source.uri!r}: expected rows, found none; look at the query")
+    return found
 
 
 def _look_at(source: Source, settings: Settings, digests: Digests) -> Found:

@@ -30,3 +30,13 @@ def read_manifest(folder: Path) -> list[SourceFile]:
         raise StepError(f"expected a manifest, found no {path}; make it first: `dvc repro discover`") from None
     except ValueError as error:
         raise StepError(f"{path} is no manifest: {error}; make it again: `abcd discover`") from None
+
+
+def compared(before: Iterable[SourceFile], after: Iterable[SourceFile]) -> dict[str, int]:
+    """How many source files came, changed, went and stayed, by uri and digest."""
+    old = {file.uri: file.sha256 for file in before}
+    new = {file.uri: file.sha256 for file in after}
+    both = old.keys() & new.keys()
+    changed = sum(old[uri] != new[uri] for uri in both)
+    gone = len(old) - len(both)
+    return {"new": len(new) - len(both), "changed": changed, "deleted": gone, "unchanged": len(both) - changed}

@@ -1,6 +1,6 @@
 """A text in UTF-8 that was read as cp1252 or Latin-1 becomes what it was ("fÃ¼r" becomes "für"), where that is sure.
 
-Line by line: a whole line must have been misread, and at least one damaged letter must stand inside a word that is not
+Line by line, each as a whole, and only in a document that has a misread line with damage inside a word that is not
 quoted, so that a text about such damage stays as it is. ftfy (https://ftfy.readthedocs.io) decides and decodes.
 """
 
@@ -27,11 +27,19 @@ def repaired(text: str) -> str:
     """The text, its misread lines decoded."""
     if not _DAMAGE.search(text):
         return text
-    return "\n".join(_line(line) if _DAMAGE.search(line) else line for line in text.split("\n"))
+    lines = text.split("\n")
+    if not any(_is_misread(line) for line in lines):
+        return text
+    return "\n".join(line if line.isascii() else _decoded(line) for line in lines)
 
 
-def _line(line: str) -> str:
-    return ftfy.fix_encoding(line, _CONFIG) if any(map(_is_damaged_word, _WORD.findall(line))) else line
+def _is_misread(line: str) -> bool:
+    """Whether the line as a whole was misread, and shows it in a word."""
+    return bool(_DAMAGE.search(line) and any(map(_is_damaged_word, _WORD.findall(line))) and _decoded(line) != line)
+
+
+def _decoded(line: str) -> str:
+    return ftfy.fix_encoding(line, _CONFIG)
 
 
 def _is_damaged_word(word: str) -> bool:

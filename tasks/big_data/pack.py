@@ -22,8 +22,8 @@ from tasks.big_data.documents import Shard
 from tasks.big_data.encoder import Encoder
 from tasks.big_data.engine import engine
 from tasks.big_data.memory import Memory, key_of
-from tasks.big_data.packed import HELD_OUT, INDEX_SCHEMA, TRAIN, Common, Job, dtype_of, pack_shard
-from tasks.big_data.sides import held_out_ids
+from tasks.big_data.packed import INDEX_SCHEMA, Common, Job, dtype_of, pack_shard
+from tasks.big_data.sides import HELD_OUT, TRAIN, held_out_ids
 from tasks.big_data.streams import Table, opened, sorted_by_id
 from tasks.params import Params
 from tasks.progress import Progress
@@ -48,7 +48,7 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
         raise StepError(f"expected a tokenizer, found no {file}; make it first: `dvc repro tokenizer`")
     shards, tokenizer = documents.read_index(source), file.read_bytes()
     encoder = Encoder.checked(tokenizer, _sample(source, shards))
-    kept_back = held_out_ids(params, settings)
+    kept_back = held_out_ids(settings, source)
     pieces = out / _PIECES
     weights = {given.uri: given.weight for given in params.discover.sources}
     common = Common(tokenizer, encoder.is_fast, params.pack.seed, weights)

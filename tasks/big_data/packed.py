@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -13,8 +14,8 @@ from numpy.typing import NDArray
 from tasks.big_data.documents import parquet_bytes
 from tasks.big_data.encoder import Encoder
 from tasks.big_data.mix import numbers, shuffled, times
+from tasks.big_data.sides import TRAIN
 
-TRAIN, HELD_OUT = "train", "held_out"
 INDEX_SCHEMA = pl.Schema(
     {"id": pl.String(), "uri": pl.String(), "source": pl.String(), "group": pl.String(), "split": pl.String(),
      "epoch": pl.Int32(), "offset": pl.Int64(), "tokens": pl.Int64(), "bytes": pl.Int64()}
@@ -38,7 +39,8 @@ class Job(NamedTuple):
     held_out: tuple[str, ...]
 
 
-class Piece(NamedTuple):
+@dataclass(frozen=True)
+class Piece:
     """Tokens to train on, their index, held-out rows with their tokens; and counts."""
 
     train: bytes

@@ -36,12 +36,14 @@ _DATE = re.compile(r"[0-9]{2}\.[0-9]{2}\.[0-9]{4}|[0-9]{4}-[0-9]{2}-[0-9]{2}")
 # At least four groups: slices and times of day have fewer.
 _IPV6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{1,4}:{1,2}){3,7}[0-9A-Fa-f]{1,4}(?![\w:]|\.[\w])")
 _VERSION_BEFORE = re.compile(
-    r"(?:version|ver|release|section|chapter|oid|nummern?|nr|abschnitt|§|[=~<>]=)[\s\"'=:.]{0,3}\Z", re.IGNORECASE
+    r"(?:version|ver|release|section|chapter|oid|nummern?|nr|abschnitt|§|[=~<>]="
+    r"|(?:firmware|fw|software|sw|build|patch|update|upgrade)(?: (?:from|to|von|auf))?)[\s\"'=:.]{0,3}\Z",
+    re.IGNORECASE,
 )
 _DOCUMENTATION = tuple(
     ipaddress.ip_network(net) for net in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")
 )
-_NUMBERING_BELOW, _PRIVATE, _DOTS = 64, 10, 3
+_NUMBERING_BELOW, _COUNTED_BELOW, _PRIVATE, _DOTS, _BEFORE = 64, 100, 10, 3, 24
 _LINE_BEFORE = re.compile(r"(?:^|\n)[\s*|#>]*\Z")
 
 _MAC = re.compile(
@@ -51,6 +53,8 @@ _IBAN = {
     country: re.compile(rf"[A-Za-z]{{2}}[0-9]{{2}}(?:[ \u00a0]?[0-9A-Za-z]){{{length - 4}}}(?!\w)")
     for country, length in personal_checks.IBAN_LENGTHS.items()
 }
+
+_IBAN_GROUPS = re.compile(r"[0-9A-Za-z]+|(?:[0-9A-Za-z]{4}[ \u00a0])+[0-9A-Za-z]{1,4}")  # else words would pass
 
 _URL_CREDENTIALS = re.compile(r"://([^\s/:@<>{}$'\"`%\\]{1,64}:[^\s/:@<>{}$'\"`\\]{1,128})(?=@[\w\[])")
 _PRIVATE_KEY = re.compile(
@@ -160,7 +164,10 @@ def _hex(text: str, place: int) -> Iterator[Span]:
 def _iban(text: str, place: int) -> Iterator[Span]:
     form = _IBAN.get(text[place : place + 2].upper())
     match = form.match(text, place) if form else None
-    if match and personal_checks.iban(re.sub(r"[ \u00a0]", "", match.group()).upper()):
+    if match is None:
+        return
+    plain = re.sub(r"[ \u00a0]", "", match.group()).upper()
+    if (plain[2:].isdigit() or _IBAN_GROUPS.fullmatch(match.group())) and personal_checks.iban(plain):
         yield Span(*match.span(), "iban")
 
 
@@ -179,29 +186,26 @@ def _is_machine(match: re.Match[str]) -> bool:
     except ValueError:  # 300.1.2.3, or a leading zero
         return False
     if (
-        address.is_loopback or address.is_unspecified or address.is_multicast or address.is_reserved
-        or address.is_link_local or any(address in net for net in _DOCUMENTATION)
+        address.is_loopback or address.is_unspecified or address.is_multicast or address.is_link_local
+        or any(address in net for net in _DOCUMENTATION)
     ):  # fmt: skip
         return False
-    before = match.string[max(0, match.start() - 16) : match.start()]
-    return not (
-        address.version == 4
-        and (
-            found.startswith("0.")
-            or found.endswith(".0")
-            or _is_numbering(found, before)
-            or _VERSION_BEFORE.search(before)
-        )
-    )  # 10.0.0.0 is a network
+    if address.version == 6:  # eight pairs are a key's fingerprint
+        return not address.is_reserved or ("::" not in found and max(map(len, found.split(":"))) > 2)
+    if address.is_reserved or found.startswith("0.") or found.endswith(".0"):  # 10.0.0.0 is a network
+        return False
+    before = match.string[max(0, match.start() - _BEFORE) : match.start()]
+    return not _is_numbering(found, before) and not _VERSION_BEFORE.search(before)
 
 
 def _is_numbering(found: str, before: str) -> bool:
     """Whether four numbers count sections or versions (17.4.1.6) more likely than they name a machine.
 
-    One public address in 256 has only such small numbers; 10.x.x.x is a private network (RFC 1918), but not as the
-    heading of a line.
+    One public address in 70 looks so; 10.x.x.x is a private network (RFC 1918), but not as the heading of a line.
     """
     numbers = [int(number) for number in found.split(".")]
+    if numbers[0] < _PRIVATE:
+        return max(numbers[1:3]) < _COUNTED_BELOW
     return max(numbers) < _NUMBERING_BELOW and (numbers[0] != _PRIVATE or _LINE_BEFORE.search(before) is not None)
 
 

@@ -21,7 +21,7 @@ _CARDS = re.compile(
     r"|(?:6011|64[4-9]\d|65\d{2})\d{12}(?:\d{3})?"  # Discover
     r"|(?:2131|1800)\d{11}|35(?:2[89]|[3-8]\d)\d{12}"  # JCB
     r"|62\d{14,17}"  # UnionPay
-    r"|(?:5018|5020|5038|5[68]\d{2}|6304|6759|676[1-3]|0604)\d{8,15}"  # Maestro
+    r"|(?:5018|5020|5038|5[678]\d{2}|6304|639\d|6759|676[1-3]|0604)\d{8,12}"  # Maestro
 )
 _IBAN_WEIGHTS = {letter: str(value) for value, letter in enumerate("ABCDEFGHIJKLMNOPQRSTUVWXYZ", start=10)}
 
@@ -37,9 +37,9 @@ def gtin(digits: str) -> bool:
     return (sum(map(int, digits[-1::-2])) + 3 * sum(map(int, digits[-2::-2]))) % 10 == 0
 
 
-def card(digits: str) -> bool:
-    """Whether an issuer's range and Luhn's formula say that this is a payment card."""
-    return _CARDS.fullmatch(digits) is not None and luhn(digits)
+def issued(digits: str) -> bool:
+    """Whether a network that issues payment cards has numbers of this beginning and length."""
+    return _CARDS.fullmatch(digits) is not None
 
 
 def iban(characters: str) -> bool:
@@ -67,8 +67,8 @@ def de_tax_id(digits: str) -> bool:
 
 def de_pension_id(characters: str) -> bool:
     """Versicherungsnummer of the German pension insurance (VKVV, sections 2 and 4): area, birthday, letter, number."""
-    area, day, month = int(characters[:2]), int(characters[2:4]), int(characters[4:6])
-    if not (2 <= area <= 89 and (1 <= day <= 31 or 51 <= day <= 81) and 1 <= month <= 12):
+    day, month = int(characters[2:4]), int(characters[4:6])
+    if not (1 <= day <= 31 or 51 <= day <= 81) or not 1 <= month <= 12:
         return False
     digits = f"{characters[:8]}{ord(characters[8]) - ord('A') + 1:02d}{characters[9:11]}"
     products = (int(d) * weight for d, weight in zip(digits, (2, 1, 2, 5, 7, 1, 2, 1, 2, 1, 2, 1), strict=True))

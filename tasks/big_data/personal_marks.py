@@ -18,9 +18,9 @@ NUMBER: Final = 5  # a run of digits and what separates them
 HEX: Final = 6  # hexadecimal groups between colons, hyphens or dots
 IBAN: Final = 7  # two letters, two digits
 
-_BLANK, _DIGIT, _LETTER, _OTHER_WORD = 0, 1, 2, 3
 _MIN_DIGITS, _MIN_ADDRESS_DIGITS, _ADDRESS_DOTS = 7, 5, 3
 _MAX_BARE_DIGITS = 8  # so few digits mean nothing without a sign or a word beside them
+_USER_BYTES = 1024  # of a name and a password
 _MIN_IBAN = 13  # characters after the country, in Norway
 _FILLER = 32  # bytes between that word and the digits
 _MAX_GAP = 3  # separators between two digits of one number
@@ -39,9 +39,10 @@ def _table(*groups: tuple[bytes, int]) -> Bytes:
 _DIGITS, _LETTERS = b"0123456789", b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _WORD = _table((_DIGITS, 1), (_LETTERS, 2), (b"_", 3))
 _HEX = _table((_DIGITS, 1), (b"ABCDEFabcdef", 2))
+_LOCAL_END = _table((_DIGITS, 1), (_LETTERS, 1), (b"_.+%'-", 1))
+_URL_END = _table((b" \t\n\r\x0b\x0c/", 1))
 _GAP = _table((b" .-/()", 1))
 _STOPS = _table((_DIGITS, 1), (b"@", 2), (b":", 3), (b"-", 4), (b"_", 5), (b"AJG", 6), (b".", 7))
-_NO_DIGIT = 255
 
 
 @numba.njit(nogil=True, cache=True, inline="always")
@@ -71,6 +72,17 @@ def _gap(data: Bytes, i: int, high: int) -> int:
     if byte == 0xE2 and i + 2 < high and data[i + 1] == 0x80 and data[i + 2] in (0x89, 0x91, 0x93, 0xAF):
         return 3  # thin space, no-break hyphen, en dash, narrow no-break space
     return 0
+
+
+@numba.njit(nogil=True, cache=True)
+def _has_user(data: Bytes, i: int, high: int) -> bool:
+    """Whether the part of a URL that begins at `i` and ends with a slash or a space has an "@"."""
+    for k in range(i, min(i + _USER_BYTES, high)):
+        if data[k] == ord("@"):
+            return True
+        if _URL_END[data[k]]:
+            return False
+    return False
 
 
 @numba.njit(nogil=True, cache=True)
@@ -238,10 +250,12 @@ def _scan(data: Bytes, offsets: Ints, rows: Ints, places: Ints, families: Bytes)
                     if enough:
                         at, family = i, NUMBER
             elif stop == 2:
-                at, family = i, AT
+                before, after = _at(data, i - 1, low, high), _at(data, i + 1, low, high)
+                if (_LOCAL_END[before] or before >= 0x80) and (_WORD[after] in (1, 2) or after >= 0x80):
+                    at, family = i, AT
             elif stop == 3:
                 if _at(data, i + 1, low, high) == ord("/"):
-                    if _at(data, i + 2, low, high) == ord("/"):
+                    if _at(data, i + 2, low, high) == ord("/") and _has_user(data, i + 3, high):
                         at, family = i, URL
                 else:
                     at, family = _hex_groups(data, i, low, high), HEX

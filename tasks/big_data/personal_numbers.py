@@ -22,7 +22,7 @@ _CARD = re.compile(
     rf"|(?<![0-9]{_SPACE})3[0-9]{{3}}({_SPACE}|-)[0-9]{{6}}\2[0-9]{{4,5}})"
     rf"(?!\w|[.,/-][0-9]|{_SPACE}[0-9]{{4}}(?![0-9]))"
 )
-_CARD_SAID = re.compile(r"(?:card|karte|visa|master|amex|credit|kredit)", re.IGNORECASE)
+_CARD_SAID = re.compile(r"card|karte|visa|master|amex|credit|kredit|\bcc\b|\batm\b", re.IGNORECASE)
 _TRADE_UNIT_DIGITS = (12, 13, 14)  # UPC, EAN and ISBN, GTIN-14
 
 _SSN = re.compile(r"(?<![\w.-])([0-9]{3})([- ]?)([0-9]{2})\2([0-9]{4})(?!\w|[-.][0-9])")
@@ -36,16 +36,18 @@ _IMEI_SAID = re.compile(r"\bimei\b", re.IGNORECASE)
 
 # Country calling codes: ITU-T, List of ITU-T Recommendation E.164 assigned country codes.
 _COUNTRY = re.compile(
-    r"1|7|2(?:[07]|1[1-368]|[2346]\d|5[0-8]|9[01789])|3(?:[0-469]|[57]\d|8[0-35-79])|4(?:[013-9]|2[0134])"
+    r"1(?=[^0-9]*[2-9](?:[^0-9]*[0-9]){9})|7|2(?:[07]|1[1-368]|[2346]\d|5[0-8]|9[01789])|3(?:[0-469]|[57]\d|8[0-35-79])|4(?:[013-9]|2[0134])"
     r"|5(?:[1-8]|0\d|9\d)|6(?:[0-6]|7[02-9]|8\d|9[0-2])|8(?:[1246]|0[08]|5[02356]|7[08]|8[0368])|9(?:[0-58]|6\d|7[0-79]|9\d)"
 )
 _PHONE_DIGITS = range(7, 16)  # E.164 allows fifteen
 _INTERNATIONAL_DIGITS, _DIALLED_DIGITS, _NATIONAL_DIGITS = range(8, 17), range(10, 19), range(9, 14)  # "(0)" counts
-_DIALLED = re.compile(rf"00[1-9](?:[0-9]{{0,2}}{_GAP}|(?<=4)[139])")  # 00 instead of +
+_DIALLED = re.compile(rf"00[1-9](?:[0-9]{{0,2}}(?!\.){_GAP}|(?<=4)[139])")  # 00 instead of +
 _AREA = re.compile(  # and mobile networks, and numbers free of charge: Bundesnetzagentur, Rufnummernraeume
-    rf"\(?0(?:[2-9][0-9]{{1,4}}|1[5-7][0-9]{{1,3}}|[189]00|180[1-7]?)\)?(?!{_GAP}{{0,3}}[0-9]{{1,2}}\.)(?=(?!\.){_GAP})"
-    r"|\(0[1-9]\)"
+    rf"0(?:3[0-9]{{1,4}}|[2-9][0-9]{{1,3}}|1[5-7][0-9]{{1,3}}|[189]00|180[1-7]?)(?=(?!\.){_GAP})"
+    r"|(?<=\()0[0-9]{1,5}\)"
+    r"|(?<=\()0 [2-9][0-9](?: ?[0-9]{1,2})?\)|0 [2-9][0-9](?: [0-9]{1,2})?/"  # in pairs, as before 2001
 )
+_ITEM = re.compile(r"[0-9]{4} [0-9]{4} [0-9]{4}|[0-9]{3}-[0-9]{2,3}-[0-9]{3,4}")  # as others number things
 _MOBILE = re.compile(r"01[5-7][0-9]{8,10}")
 _FRENCH = re.compile(r"0[1-9](?:\.[0-9]{2}){4}")
 _NORTH_AMERICAN = re.compile(
@@ -53,20 +55,23 @@ _NORTH_AMERICAN = re.compile(
 )
 _DECIMAL = re.compile(r"\+?[0-9]*\.[0-9]+")
 _DATE = re.compile(
-    r"(?:(?:19|20)[0-9]{2}[-./][01]?[0-9][-./][0-3]?[0-9]|[0-3]?[0-9][-./][0-3]?[0-9][-./](?:19|20)[0-9]{2})(?![0-9])"
+    r"(?:(?:19|20)[0-9]{2}[-./][01]?[0-9][-./][0-3]?[0-9]|[0-3]?[0-9][-./][0-3]?[0-9][-./](?:19|20)[0-9]{2}"
+    r"|(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:[0-2][0-9]|3[01]))(?![0-9])"
 )
 _EXTENSION = re.compile(r" ?(?:x|ext\.?|extension|durchwahl|dw\.?|app\.?) ?[0-9]{1,5}(?![\w-])", re.IGNORECASE)
-_SPLIT = re.compile(rf"{_GAP}+(?=\(?0[1-9][0-9])")
+_SPLIT = re.compile(
+    rf"(?:{_SPACE}*[/]{_SPACE}*|{_SPACE}+[-\u2013]{_SPACE}+|{_SPACE}+)(?=\(?0{{1,2}}[1-9][0-9](?:{_GAP}{{0,3}}[0-9]){{5}})"
+)
 
 _NUMBER_WORD = r"(?:nr|no|num|nummer|number|numéro)"
 _PHONE_NOUN = (
     r"(?:tele?phone?|telefon\w*|telefax|phone\w*|tele?|fax|mobil(?:e|funk\w*|telefon\w*|nummer)?|cell(?:phone|ular)?"
-    r"|handy(?:nummer)?|hotline|rufnummer|ruf-?nr|durchwahl|festnetz\w*|whatsapp|sms|desk|office|zentrale|pager"
-    r"|erreich\w+|anruf\w*|rückruf\w*|my registered)"
+    r"|handy(?:nummer)?|hotline|rufnummer|ruf-?nr|durchwahl|festnetz\w*|whatsapp|sms|(?:desk|office)(?=:)"
+    r"|zentrale|pager|notdienst|bereitschaft|rückruf\w*|my registered)"
 )
 _PHONE_VERB = (
     r"(?:(?:call|ring|text|dial|phone|reach|answer)(?:ed|ing|able)?(?: ?(?:me|us|him|her|them|back))?"
-    r"|messages?|anrufen|anzurufen)"
+    r"|messages?|anrufen|anzurufen|erreich\w+(?: (?:mich|uns|ihn|sie))?)"
 )  # fmt: skip
 _SAID_BEFORE = re.compile(
     rf"(?<![^\W_])(?:{_PHONE_NOUN}(?![^\W_])"
@@ -75,7 +80,8 @@ _SAID_BEFORE = re.compile(
     re.IGNORECASE,
 )
 _SAID_AFTER = re.compile(
-    r"[ \t]?[-–(,]?[ \t]?\(?(?:office|fax|mobile?|cell|home|desk|phone|telefon|privat|dienstlich|geschäftlich)\b",
+    r"[ \t]?[-–(,]?[ \t]?\(?(?:office|fax|mobile?|cell|home|desk|phone|telefon|privat|dienstlich|geschäftlich"
+    r"|anrufen|zurückrufen|anzurufen|zurückzurufen|erreichbar)\b",
     re.IGNORECASE,
 )
 _OTHER_WORD = (
@@ -83,15 +89,15 @@ _OTHER_WORD = (
     r"|mat|material|din|en|iso|iec|vde|ansi|isbn|issn|ean|gtin|upc|version|ver|rev|revision|id|ident|kunden\w*|customer"
     r"|ticket|po|sku|item|zeichnungs?|charge|charge[nr]?|lot|batch|case|docket|konto|account|blz|plz|zip|postal\w*|postcode|drucksache|drs"
     r"|bgbl|az|aktenzeichen|licen[sc]e|inventar|equipment|kostenstelle|typ|type|model|modell|seite|page|section|figure|code"
-    r"|katalog|catalog|referenz|reference|ref|lieferschein|vertrags?|projekt|project|anlagen?|maschinen?|asset|wkn|hs)"
+    r"|gerät|katalog|catalog|referenz|reference|ref|lieferschein|vertrags?|projekt|project|anlagen?|maschinen?|asset|wkn|hs)"
 )
 _OTHER_BEFORE = re.compile(
     rf"(?:(?<!\w){_OTHER_WORD}[-.\s]{{0,2}}{_NUMBER_WORD}?|(?<!\w){_NUMBER_WORD}|§|#)[^\w\n]{{0,5}}\Z", re.IGNORECASE
 )
+_OTHER_NAMED = re.compile(rf"(?<!\w){_OTHER_WORD}[-.\s]{{0,2}}{_NUMBER_WORD}?[^\w\n]{{0,5}}\Z", re.IGNORECASE)
 _OTHER = re.compile(rf"(?<!\w){_OTHER_WORD}(?!\w)|\w+[-]?(?:nr|nummer|number)\b", re.IGNORECASE)
 _UNIT_AFTER = re.compile(r" ?(?:%|°|€|\$|mm|cm|m|km|kg|g|t|V|A|W|kW|bar|Hz|kHz|MHz|EUR|USD|Euro|ms|s|h)(?!\w)")
 _GLUED_BEFORE, _GLUED_AFTER = re.compile(r"(?:\w|\w[-_.,/]|[0-9]:)\Z"), re.compile(r"[-_/]?[^\W\d]")
-_PLUS_OR_PAREN = "+("
 _DIGITS, _NO_DIGITS = re.compile("[0-9]+"), re.compile("[^0-9]+")
 
 
@@ -99,7 +105,9 @@ def spans(text: str, place: int, end: int) -> Iterator[Span]:
     """What the run of digits from `place` to `end` holds."""
     start = place
     low = max(0, start - _BEFORE)
-    while start > 0 and place - start < 2 and text[start - 1] in _PLUS_OR_PAREN:
+    if text.startswith("+", start - 1):
+        start -= 1
+    if text.startswith("(", start - 1) and ")" in text[place:end]:
         start -= 1
     digits = len(_NO_DIGITS.sub("", text[place:end]))
     if digits >= 9:
@@ -121,8 +129,7 @@ def _checked(text: str, low: int, start: int, end: int) -> Iterator[Span]:
             yield match, "".join(filter(str.isdecimal, match.group()))
 
     for match, number in found(_CARD):
-        trade = len(number) in _TRADE_UNIT_DIGITS and checks.gtin(number) and not _CARD_SAID.search(said)
-        if checks.card(number) and not trade:
+        if checks.luhn(number) and (_CARD_SAID.search(said) or _is_card(number, text[low : low + match.start()])):
             yield Span(low + match.start(), low + match.end(), "card_number")
     labels = [label.lastgroup for label in _US_SAID.finditer(said)]
     label = labels[-1] if labels else None  # the nearest
@@ -139,6 +146,12 @@ def _checked(text: str, low: int, start: int, end: int) -> Iterator[Span]:
         for match, number in found(_IMEI):
             if checks.luhn(number):
                 yield Span(low + match.start(), low + match.end(), "imei")
+
+
+def _is_card(number: str, before: str) -> bool:
+    """Whether a number that passes Luhn's formula is a card without a word that says so."""
+    trade = len(number) in _TRADE_UNIT_DIGITS and checks.gtin(number)
+    return checks.issued(number) and not trade and not _OTHER_NAMED.search(before)
 
 
 def _pension(text: str, place: int) -> Iterator[Span]:
@@ -173,13 +186,15 @@ class _Context:
         return _SAID_AFTER.match(self._after) is not None
 
     @cached_property
+    def glued(self) -> bool:
+        """It is part of a longer mark."""
+        return _GLUED_BEFORE.search(self._before) is not None or _GLUED_AFTER.match(self._after) is not None
+
+    @cached_property
     def other(self) -> bool:
         """It is part of a longer mark, has a unit, or a word announces a number of another kind."""
         return not self.said and (
-            _GLUED_BEFORE.search(self._before) is not None
-            or _GLUED_AFTER.match(self._after) is not None
-            or _UNIT_AFTER.match(self._after) is not None
-            or _OTHER_BEFORE.search(self._before) is not None
+            self.glued or _UNIT_AFTER.match(self._after) is not None or _OTHER_BEFORE.search(self._before) is not None
         )
 
 
@@ -198,25 +213,24 @@ def _parts(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 def _phone(text: str, first: int, last: int, context: _Context) -> int:
     """Where the telephone number ends that begins at `first`; 0 if it is none."""
     whole = text[first:last]
-    plain = whole.lstrip("(")
-    if _DATE.match(plain.lstrip("+")):
+    plain = whole.lstrip("(+")
+    if _DATE.match(plain):
         return 0
     if _DECIMAL.fullmatch(whole):
         return _fitting(text, first, last, _PHONE_DIGITS) if context.said else 0
-    if plain.startswith("+") and _COUNTRY.match(plain, 1):
+    if "+" in whole[:2] and _COUNTRY.match(plain) and (context.said or not context.glued):
         return _fitting(text, first, last, _INTERNATIONAL_DIGITS)
-    if _DIALLED.match(plain) and _COUNTRY.match(plain, 2) and not context.other:
+    if _DIALLED.match(plain) and _COUNTRY.match(plain, 2) and not _ITEM.fullmatch(whole) and not context.other:
         return _fitting(text, first, last, _DIALLED_DIGITS)
     american = _NORTH_AMERICAN.match(whole)
     if american and not context.other:
         return first + american.end()
-    if _SSN.fullmatch(whole) and not context.said:
-        return 0
-    formed = _AREA.match(whole) or _MOBILE.fullmatch(whole) or _FRENCH.fullmatch(whole)
-    if formed and not context.other:
-        allowed = _PHONE_DIGITS if context.said else _NATIONAL_DIGITS
-        return _fitting(text, first, last, allowed)
-    return _fitting(text, first, last, _PHONE_DIGITS) if context.said else 0
+    if context.said:
+        return _fitting(text, first, last, _PHONE_DIGITS)
+    formed = _AREA.match(whole, whole.startswith("(")) and not _ITEM.fullmatch(whole)
+    if (formed or _MOBILE.fullmatch(whole) or _FRENCH.fullmatch(whole)) and not context.other:
+        return _fitting(text, first, last, _NATIONAL_DIGITS)
+    return 0
 
 
 def _fitting(text: str, first: int, last: int, allowed: range) -> int:

@@ -2,12 +2,15 @@
 
 import errno
 import hashlib
+import os
+import shutil
 import stat
 import sysconfig
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import BinaryIO, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 from infra.settings import Settings
@@ -39,6 +42,9 @@ class Place(Protocol):
     def sha256(self) -> str:
         """Digest of all bytes."""
 
+    def open(self) -> BinaryIO:
+        """The file on a disk, to be read as a stream; what is elsewhere is fetched for the while."""
+
     def __str__(self) -> str:
         """Full name."""
 
@@ -63,6 +69,9 @@ class DiskPlace:
 
     def read(self) -> bytes:
         return self._path.read_bytes()
+
+    def open(self) -> BinaryIO:
+        return self._path.open("rb")
 
     def sha256(self) -> str:
         return sha256_of(self._path)
@@ -96,6 +105,14 @@ class BucketPlace:
     def sha256(self) -> str:
         return hashlib.sha256(self.read()).hexdigest()
 
+    def open(self) -> BinaryIO:
+        file = tempfile.TemporaryFile()  # noqa: SIM115 - the reader closes it
+        with _as_os_error(self):
+            for chunk in self._store.chunks(self._name):
+                file.write(chunk)
+        file.seek(0)
+        return file
+
     def __str__(self) -> str:
         return self._store.where(self._name)
 
@@ -113,10 +130,16 @@ class Places:
             return self.bucket(source).get(uri) or BucketPlace(*_opened(uri))
         if source.startswith(HTTP):
             return web_place(source)
+        if "://" in source:
+            return DiskPlace(snapshot_of(self._settings.snapshots, source) / uri.rpartition("/")[2])
         stdlib = f"{STDLIB_URI}/"
         if uri.startswith(stdlib):
             return DiskPlace(root_of(STDLIB_URI, self._settings) / uri.removeprefix(stdlib))
         return DiskPlace(self._settings.source_root / uri)
+
+    def one(self, uri: str, source: str) -> Place:
+        """As `of`, without a list of the bucket: for who reads this file alone."""
+        return BucketPlace(*_opened(uri)) if source.startswith(S3) else self.of(uri, source)
 
     def bucket(self, source: str) -> dict[str, BucketPlace]:
         """Uri and place of each object of an `s3://` source, in the order of uris; {} where nothing is there.
@@ -138,6 +161,19 @@ def web_place(source: str) -> Place:
     from tasks.big_data.web import WebPlace
 
     return WebPlace(source)
+
+
+def snapshot_of(folder: Path, source: str) -> Path:
+    """Folder below that of all snapshots with the rows of a database's source."""
+    return folder / hashlib.sha256(source.encode()).hexdigest()[:16]
+
+
+def link_or_copy(old: str | Path, new: str | Path) -> None:
+    """Give a file that is never written to a second name, or its copy where the disk has no links."""
+    try:
+        os.link(old, new)
+    except OSError:
+        shutil.copyfile(old, new)
 
 
 def root_of(source: str, settings: Settings) -> Path:

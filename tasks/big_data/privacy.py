@@ -36,13 +36,13 @@ def work(frame: pl.DataFrame, privacy: Privacy, _extra: None) -> Sifted:
             replaced[kind][sources[row]] += number
 
     texts: dict[int, str] = {}
-    for row, text, places in _marked(frame["text"]):
+    for row, text, places in marked(frame["text"]):
         if spans := personal.find(text, places, kinds):
             counts: Counter[str] = Counter()
             texts[row] = replace(text, spans, counts)
             count(row, counts)
     metas: dict[int, str] = {}
-    for row, meta, _ in _marked(frame["meta"]):
+    for row, meta, _ in marked(frame["meta"]):
         counts = Counter()
         new = _redacted(json.loads(meta), kinds, counts)
         if counts:
@@ -59,7 +59,7 @@ def work(frame: pl.DataFrame, privacy: Privacy, _extra: None) -> Sifted:
     return sifted(changed, {}, facts)
 
 
-def _marked(column: pl.Series) -> Iterator[tuple[int, str, list[tuple[int, int]]]]:
+def marked(column: pl.Series) -> Iterator[tuple[int, str, list[tuple[int, int]]]]:
     """Row, text and marks of the texts that have some."""
     rows, places, families = (found.tolist() for found in marks(*text_buffers(column)))
     for row, found in groupby(zip(rows, places, families, strict=True), key=lambda mark: mark[0]):

@@ -1,16 +1,57 @@
-"""Which side a document is on: trained on or held out."""
+"""Which side a document is on, trained on or held out: written by `dedup`, read by all that comes after it."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from infra.settings import Settings
 from tasks.big_data import documents
-from tasks.big_data.split import held_out, trained_before
-from tasks.params import Params
+from tasks.big_data.split import MOST, trained_before
+from tasks.report import StepError
+
+TRAIN, HELD_OUT = "train", "held_out"
+SIDES_FILE = "sides.parquet"  # of `dedup`
 
 
-def held_out_ids(params: Params, settings: Settings) -> frozenset[str]:
-    """Ids of the documents that no part of the model learns from.
+def write_sides(path: Path, shards: Iterable[tuple[pl.Series, NDArray[np.bool_]]]) -> dict[str, int]:
+    """Write the side of each document, shard by shard, in their order; how many documents are on each side."""
+    kinds = pa.schema([("id", pa.string()), ("side", pa.dictionary(pa.int8(), pa.string()))])
+    counts = {TRAIN: 0, HELD_OUT: 0}
+    with pq.ParquetWriter(path, kinds, compression="zstd") as writer:
+        for ids, held_out in shards:
+            sides = pa.DictionaryArray.from_arrays(pa.array(held_out.astype(np.int8)), pa.array([TRAIN, HELD_OUT]))
+            writer.write_table(pa.table([ids.to_arrow().cast(pa.string()), sides], schema=kinds))
+            counts[HELD_OUT] += int(held_out.sum())
+            counts[TRAIN] += int((~held_out).sum())
+    return counts
+
+
+def held_out_ids(settings: Settings, source: Path) -> frozenset[str]:
+    """Ids of the documents of a table that no part of the model learns from.
 
     Raises:
-        StepError: there are too few documents to hold one out.
+        StepError: `dedup` has not run, or there is no document to judge by.
     """
-    table = documents.read(settings.artifacts / "validate", ["id", "digest"])
-    return held_out(table, params.pack, trained_before(settings.artifacts / "discover"))
+    ids = documents.read(source, ["id"])["id"]
+    file = settings.artifacts / "dedup" / SIDES_FILE
+    if not file.is_file():
+        raise StepError(f"expected sides of documents, found no {file}; decide them first: `dvc repro dedup`")
+    chosen = pl.read_parquet(file, columns=["id", "side"]).filter(pl.col("side") == HELD_OUT)["id"]
+    kept_back = frozenset(ids.filter(ids.is_in(chosen.implode())))
+    if kept_back:
+        return kept_back
+    if ids.len() >= MOST and trained_before(settings.artifacts / "discover") is not None:
+        raise StepError(
+            f"the base was trained on all that could be held out of {len(ids)} documents, so that none is left "
+            "to judge the model by; add sources, or set discover.base to null in params.yaml to start from nothing"
+        )
+    raise StepError(
+        f"expected at least {MOST} documents, so that one can be held out to judge the model by, "
+        f"found {len(ids)}; add sources, cut long files into several, or relax clean.* and dedup.* in params.yaml "
+        "if documents were dropped there"
+    )

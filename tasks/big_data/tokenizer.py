@@ -5,14 +5,16 @@ vLLM know it by name. Bytes are the alphabet, so every text has tokens and comes
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 from infra.settings import Settings
 from tasks.big_data import documents
-from tasks.big_data.split import held_out, trained_before
+from tasks.big_data.mix import numbers, scrambled
+from tasks.big_data.sides import held_out_ids
 from tasks.params import Params
 from tasks.params import Tokenizer as TokenizerParams
 from tasks.progress import Progress
@@ -20,6 +22,8 @@ from tasks.report import Report, read_json, sha256_of
 
 END_OF_TEXT = "<|endoftext|>"
 TOKENIZER_FILE = "tokenizer.json"
+_MB = 1_000_000
+_SALT = 0x2545F4914F6CDD1D
 
 
 def run(params: Params, settings: Settings, out: Path) -> Report:
@@ -29,20 +33,23 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
         StepError: there are too few documents to hold one out.
     """
     source, discover = settings.artifacts / "validate", settings.artifacts / "discover"
-    kept_back = held_out(documents.read(source, ["id", "digest"]), params.pack, trained_before(discover))
+    kept_back = held_out_ids(settings, source)
     base = read_json(discover / "base.json")
     if base:
         shutil.copyfile(discover / "base" / TOKENIZER_FILE, out / TOKENIZER_FILE)
-        tokenizer = Tokenizer.from_file(str(out / TOKENIZER_FILE))
+        tokenizer, sampled = Tokenizer.from_file(str(out / TOKENIZER_FILE)), 0
     else:
         progress = settings.runs / "progress" / "tokenizer.json"
         shards = documents.read_index(source)
         with Progress("tokenizer", total=len(shards), unit="shards", file=progress) as shown:
-            tokenizer = train(_training_texts(source, kept_back, shown), params.tokenizer)
+            texts = sample(source, kept_back, params.tokenizer.sample_mb * _MB, shown)
+        sampled = sum(len(text.encode()) for text in texts)
+        tokenizer = train(iter(texts), params.tokenizer)
         tokenizer.save(str(out / TOKENIZER_FILE), pretty=False)
     size = tokenizer.get_vocab_size()
     facts = {
         "vocab_size": size,
+        "sample_bytes": sampled,
         "vocab_size_asked_for": params.tokenizer.vocab_size,
         "held_out_documents": len(kept_back),
         "sha256": sha256_of(out / TOKENIZER_FILE),
@@ -69,8 +76,30 @@ def train(texts: Iterator[str], tokenizer: TokenizerParams) -> Tokenizer:
     return made
 
 
-def _training_texts(source: Path, kept_back: frozenset[str], shown: Progress) -> Iterator[str]:
-    for shard in shown.over(documents.read_index(source)):
-        for document_id, text in documents.read_shard(source, shard.name, ["id", "text"]).iter_rows():
-            if document_id not in kept_back:
-                yield text
+def sample(source: Path, kept_back: frozenset[str], size: int, shown: Progress) -> list[str]:
+    """Training documents of at most `size` bytes in all: all of them, or those whose id has the lowest hash."""
+    shards = documents.read_index(source)
+    if sum(shard.bytes for shard in shards) <= size:
+        rows = (documents.read_shard(source, shard.name, ["id", "text"]) for shard in shown.over(shards))
+        return [text for frame in rows for id_, text in frame.iter_rows() if id_ not in kept_back]
+    lowest: list[tuple[int, str]] = []
+    limit = 2**64 - 1
+    for shard in shown.over(shards):
+        frame = documents.read_shard(source, shard.name, ["id", "text"])
+        marks = scrambled(numbers(frame["id"]), _SALT, 0)
+        chosen = (marks <= limit) & ~frame["id"].is_in(list(kept_back)).to_numpy()
+        lowest = sorted([*lowest, *zip(marks[chosen].tolist(), frame["text"].filter(chosen), strict=True)])
+        ends = np.cumsum([len(text.encode()) for _, text in lowest])
+        lowest = lowest[: int(np.searchsorted(ends, size)) + 1]
+        limit = lowest[-1][0] if len(lowest) and ends[-1] >= size else limit
+    return list(cut((text for _, text in lowest), size))
+
+
+def cut(texts: Iterable[str], size: int) -> Iterator[str]:
+    """Texts until there are so many bytes, the last one cut to fit."""
+    for text in texts:
+        data = text.encode()
+        yield text if len(data) <= size else data[:size].decode(errors="ignore")
+        size -= len(data)
+        if size <= 0:
+            return

@@ -2,9 +2,11 @@
 
 import errno
 import hashlib
+import io
 import logging
 import time
 from email.utils import parsedate_to_datetime
+from typing import BinaryIO
 
 import httpx
 
@@ -47,6 +49,9 @@ class WebPlace:
 
     def sha256(self) -> str:
         return hashlib.sha256(self.read()).hexdigest()
+
+    def open(self) -> BinaryIO:
+        return io.BytesIO(self.read())
 
     def __str__(self) -> str:
         return self._uri

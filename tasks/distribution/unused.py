@@ -14,10 +14,13 @@ from infra.storage import LocalStore
 from infra.unused import Unused
 from tasks.distribution import unused_data
 from tasks.distribution.champion import remembered_bits
+from tasks.distribution.run_record import RECORD_FILE
 from tasks.report import read_json, sha256_of
 
 _BLOB = re.compile(r"blobs/sha256/[0-9a-f]{64}")
 _BITS = re.compile(r"[0-9a-f]{64}\.bits")
+_PAGE = re.compile(r"report\.html|[a-z_]+\.log")
+_DAY_SECONDS = 86_400.0
 _MEASURED = re.compile(r"measured/([0-9a-f]{64})\.(?:json|png)")
 
 
@@ -96,6 +99,7 @@ def unused(settings: Settings, *, remote: bool, now: float) -> list[Unused]:
         *unused_data.unused(settings, registry, logs, remote=remote, now=now),
         _remembered(settings),
         _measured(settings, releases),
+        _pages(settings, now),
     ]
 
 
@@ -128,3 +132,20 @@ def _measured(settings: Settings, releases: list[Release]) -> Unused:
     matches = [(f, _MEASURED.fullmatch(f.name)) for f in store.files("measured")]
     files = tuple(f for f, match in matches if match and match[1] not in known)
     return Unused(kind, "of weights that no release has and the workspace has not", store, files)
+
+
+def _pages(settings: Settings, now: float) -> Unused:
+    """Reports and logs of runs that ended long ago; their records stay."""
+    kind, store = "reports and logs of runs", LocalStore(settings.records)
+    if others := Unused.of_others(settings, store, kind=kind, setting="ABCD_RECORDS"):
+        return others
+    since = now - settings.keep_runs_days * _DAY_SECONDS
+    ended = {
+        record.parent.name for record in settings.records.glob(f"*/{RECORD_FILE}") if record.stat().st_mtime < since
+    }
+    files = tuple(
+        file for name in sorted(ended) for file in store.files(name) if _PAGE.fullmatch(PurePosixPath(file.name).name)
+    )
+    return Unused(
+        kind, f"of runs that ended over {settings.keep_runs_days:g} days ago; their records stay", store, files
+    )

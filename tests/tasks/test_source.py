@@ -16,7 +16,7 @@ from tasks.source import Source, has_secret, split_glob
 MINIMAL = {"blueprint": {"preset": "nano"}}
 DATABASE = "postgresql://reader:${PLANT_PASSWORD}@db.plant/orders"
 ALL = {
-    "uri": DATABASE, "format": "csv", "text": "{title}\n{body}", "metadata": ["id", "asset"], "licence": "CC-BY-4.0",
+    "uri": DATABASE, "text": "{title}\n{body}", "metadata": ["id", "asset"], "licence": "CC-BY-4.0",
     "language": "de", "weight": 2.5, "kind": "notes", "query": "select 1", "watermark": "id",
 }  # fmt: skip
 
@@ -65,6 +65,7 @@ def test_what_a_source_says_comes_before_what_is_said_for_all():
         ({"uri": "x", "query": "select 1"}, "discover.sources.0: query: 'x' is no database URL"),
         ({"uri": "x", "watermark": "id"}, "discover.sources.0: watermark: 'x' has no query"),
         ({"uri": "https://h/a.csv", "exclude": ["b"]}, "discover.sources.0: exclude: 'https://h/a.csv' is no folder"),
+        ({"uri": DATABASE, "query": "select 1", "format": "csv"}, "discover.sources.0: format: a query has rows"),
         ("s3://buck*/a", "discover.sources.0: expected the name of a bucket, found a glob"),
     ],
 )  # fmt: skip

@@ -3,10 +3,12 @@
 import importlib
 from pathlib import Path
 
+import numpy as np
+import polars as pl
 import pytest
 
 from infra.settings import Settings
-from tasks.big_data import documents
+from tasks.big_data import documents, sides, split
 from tasks.params import Params
 from tasks.report import Report, step_output, write_json
 
@@ -60,9 +62,23 @@ class Workspace:
             )
             for uri, text in texts.items()
         ]
-        table = documents.pl.DataFrame(rows, schema=documents.SCHEMA, orient="row")
+        table = pl.DataFrame(rows, schema=documents.SCHEMA, orient="row")
         documents.write_all(self.out(step), table, documents.REJECTED_SCHEMA.to_frame())
         write_json(self.out("discover") / "base.json", {})
+        if step == "validate":
+            self.put_sides(table["id"])
+
+    def put_sides(self, ids: pl.Series) -> None:
+        """Decide sides of documents, as if `dedup` had run."""
+        scores = np.array([split.score(id_) for id_ in ids], dtype=np.uint64)
+        held_out = split.choose(scores, self.params.pack, np.ones(len(scores), np.bool_))
+        self.out("dedup").mkdir(parents=True, exist_ok=True)
+        sides.write_sides(self.out("dedup") / sides.SIDES_FILE, [(ids, held_out)])
+
+    def held_out(self) -> frozenset[str]:
+        """Ids that `dedup` put on the side of held-out ones."""
+        table = pl.read_parquet(self.out("dedup") / sides.SIDES_FILE)
+        return frozenset(table.filter(pl.col("side") == sides.HELD_OUT)["id"])
 
     def texts(self, step: str) -> dict[str, str]:
         """Accepted texts by uri."""

@@ -1,14 +1,25 @@
-"""Exact duplicates: one keeper a group, by a rule that no order changes; the others name it."""
+"""Copies: one document stays for a group, by a rule that no order changes; the others name it; sides are decided."""
 
-from hypothesis import given
-from hypothesis import strategies as st
+import polars as pl
 
-from tasks.big_data.dedup import exact_keepers, key, pl
 from tasks.big_data.documents import document_id
-from tasks.params import Dedup
+from tasks.big_data.sides import HELD_OUT
+from tasks.big_data.split import score
+
+WORDS = [f"word{n}" for n in range(100)]
+
+
+def sides(workspace) -> dict[str, str]:
+    return dict(pl.read_parquet(workspace.out("dedup") / "sides.parquet").iter_rows())
+
+
+def on_side(held_out: bool, prefix: str = "docs/") -> str:
+    """A uri whose side is known, whatever else there is."""
+    return next(uri for n in range(1000) if (score(document_id(uri := f"{prefix}{n}")) < 2**60) == held_out)
 
 
 def test_the_smallest_uri_is_kept_and_the_others_name_it(workspace):
+    workspace.set(pack={"held_out_share": 1e-9, "min_held_out": 1})
     workspace.put(
         "privacy",
         {
@@ -16,38 +27,60 @@ def test_the_smallest_uri_is_kept_and_the_others_name_it(workspace):
             "docs/b": "same text\n",
             "docs/a": "same\ttext",
             "docs/d": "another",
-            "docs/e": "sametext",
         },
     )
     report = workspace.run("dedup")
 
-    assert workspace.texts("dedup") == {"docs/a": "same\ttext", "docs/d": "another", "docs/e": "sametext"}
+    assert workspace.texts("dedup") == {"docs/a": "same\ttext", "docs/d": "another"}
     reason = [f"duplicate_of:{document_id('docs/a')}"]
     assert workspace.reasons("dedup") == {"docs/b": reason, "docs/c": reason}
     assert report.reasons == {"duplicate_of": 2}
     assert report.facts["exact_groups"] == 1
-    assert report.facts["largest_groups"] == {"docs/a": 2}
+    assert report.facts["near_groups"] == 0
+    assert report.facts["group_sizes"] == {"3": 1}
+    assert report.facts["largest_groups"] == [{"keeper": "docs/a", "copies": 2, "jaccard": [1, 1]}]
 
 
 def test_white_space_can_make_a_difference(workspace):
-    workspace.set(dedup={"ignore_whitespace": False})
+    workspace.set(dedup={"ignore_whitespace": False}, pack={"held_out_share": 1e-9, "min_held_out": 1})
     workspace.put("privacy", {"docs/a": "same text", "docs/b": "same  text", "docs/c": "same text"})
     workspace.run("dedup")
     assert set(workspace.texts("dedup")) == {"docs/a", "docs/b"}
 
 
-@given(
-    st.lists(st.tuples(st.text(max_size=3), st.sampled_from(["x", "y", "z"])), unique_by=lambda row: row[0]),
-    st.randoms(),
-)
-def test_order_does_not_matter_and_keepers_are_kept(rows, random):
-    def keepers(rows):
-        table = [(document_id(uri), uri, key(text, Dedup())) for uri, text in rows]
-        schema = {"id": pl.String, "uri": pl.String, "key": pl.Binary}
-        return exact_keepers(pl.DataFrame(table, schema=schema, orient="row")).rows()
+def test_the_longer_of_near_copies_is_kept(workspace):
+    workspace.set(pack={"held_out_share": 1e-9, "min_held_out": 1})
+    texts = {"docs/a": " ".join(WORDS), "docs/b": " ".join([*WORDS, "more"]), "docs/c": " ".join(WORDS[:60])}
+    workspace.put("privacy", texts)
+    report = workspace.run("dedup")
+    assert workspace.reasons("dedup") == {"docs/a": [f"near_duplicate_of:{document_id('docs/b')}"]}
+    assert report.facts["near_groups"] == 1
+    assert report.facts["largest_groups"][0]["jaccard"] == [round(96 / 97, 4)] * 2
 
-    shuffled = random.sample(rows, len(rows))
-    assert keepers(rows) == keepers(shuffled)
-    dropped = {id_ for id_, _ in keepers(rows)}
-    assert not dropped & {keeper for _, keeper in keepers(rows)}
-    assert len(rows) - len(dropped) == len({text for _, text in rows})
+
+def test_a_copy_of_a_held_out_document_is_not_trained_on(workspace):
+    workspace.set(pack={"held_out_share": 1 / 16, "min_held_out": 1})
+    held_out, near, exact = on_side(True), on_side(False, "docs/near"), on_side(False, "docs/exact")
+    fillers = {on_side(False, f"docs/filler{n}-"): f"filler {n}" for n in range(20)}
+    text = " ".join(WORDS)
+    workspace.put("privacy", {near: f"{text} and a good deal more", exact: text, held_out: text, **fillers})
+    report = workspace.run("dedup")
+    reason = [f"near_copy_of_held_out:{document_id(held_out)}"]
+    assert workspace.reasons("dedup") == {near: reason, exact: reason}
+    assert sides(workspace)[document_id(held_out)] == HELD_OUT
+    assert report.facts["sides"] == {"held_out": 1, "train": 20}
+
+
+def test_a_long_block_stays_in_one_document(workspace):
+    workspace.set(pack={"held_out_share": 1e-9, "min_held_out": 1})
+    block = "This notice is the same everywhere. " * 8
+    longer = "\n\n".join([f"A text of its own, {WORDS}", block, "Its end."])
+    shorter = "\n\n".join([f"Another text, {WORDS[::-1]}"[:400], block.upper(), "Another end.\n"])
+    workspace.put("privacy", {"docs/a": shorter, "docs/b": longer, "docs/c": f"Only this.\n\n{block}"})
+    report = workspace.run("dedup")
+    assert workspace.texts("dedup") == {
+        "docs/a": f"{f'Another text, {WORDS[::-1]}'[:400]}\n\nAnother end.\n",
+        "docs/b": longer,
+    }
+    assert workspace.reasons("dedup") == {"docs/c": ["only_repeated_blocks"]}
+    assert report.facts["repeated_blocks"] == {"documents": 1, "blocks": 1, "bytes": len(f"{block}\n\n")}

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tasks.big_data import places, sources
 from tasks.big_data.manifest import read_manifest
-from tasks.report import StepError
+from tasks.report import StepError, sha256_of
 
 
 def uris(workspace) -> list[str]:
@@ -230,3 +231,26 @@ def test_options_of_a_source_change_nothing_of_the_look(workspace):
     workspace.set(discover={"sources": [{"uri": "docs", "licence": "MIT", "weight": 2, "kind": "notes"}]})
     workspace.run("discover")
     assert uris(workspace) == ["docs/a.txt"]
+
+
+def test_a_second_look_reads_what_is_new_or_changed_alone_and_says_what_it_found(workspace, monkeypatch, caplog):
+    caplog.set_level("INFO")
+    monkeypatch.setattr(sources, "_RACY_NANOSECONDS", -1)
+    for name in range(9):
+        workspace.file(f"docs/{name}.txt", "x" * 1000)
+    read: list[int] = []
+    monkeypatch.setattr(places, "sha256_of", lambda path: (read.append(path.stat().st_size), sha256_of(path))[1])
+    workspace.run("discover", discover=True)
+    assert sum(read) == 9000
+    assert "since the look before" not in caplog.text
+    read.clear()
+    workspace.file("docs/new.txt", "new")
+    workspace.file("docs/1.txt", "changed")
+    (workspace.root / "docs/2.txt").unlink()
+    os.utime(workspace.root / "docs/3.txt")
+    workspace.run("discover", discover=True)
+    assert sorted(read) == [3, 7, 1000]  # new, changed, and one that was touched
+    assert "since the look before, 1 new, 1 changed, 1 deleted, 7 unchanged" in caplog.text
+    read.clear()
+    workspace.run("discover", discover=True)
+    assert read == []

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from tasks.big_data import documents, ingest, layout
+from tasks.big_data import documents, ingest, layout, reading
 from tasks.report import StepError
 
 TEXT = "A text of some length, with a full stop at its end.\n"
@@ -35,9 +35,9 @@ def test_files_and_rows_become_documents_with_id_group_and_licence(workspace):
 
 
 def test_the_licence_of_the_standard_library_is_known_unless_said(workspace):
-    assert ingest.licence_of(workspace.params.source("python:stdlib")) == "PSF-2.0"
+    assert reading.licence_of(workspace.params.source("python:stdlib")) == "PSF-2.0"
     workspace.set(ingest={"licence": "MIT"})
-    assert ingest.licence_of(workspace.params.source("python:stdlib")) == "MIT"
+    assert reading.licence_of(workspace.params.source("python:stdlib")) == "MIT"
 
 
 def test_unreadable_sources_are_listed_and_the_run_goes_on(workspace):
@@ -116,19 +116,24 @@ def test_unchanged_files_are_never_read_twice(workspace, monkeypatch):
     before = workspace.bytes_of("ingest")
 
     read = []
-    real = ingest.read_rows
-    monkeypatch.setattr(ingest, "read_rows", lambda file, **kinds: read.append(file.getvalue()) or real(file, **kinds))
+    real = reading.read_batches
+
+    def watched(file, **options):
+        read.append(options["name"])
+        return real(file, **options)
+
+    monkeypatch.setattr(reading, "read_batches", watched)
     workspace.run("ingest")
     assert read == []
     assert workspace.bytes_of("ingest") == before
 
     workspace.file("docs/c.txt", "new")
     workspace.run("discover", "ingest", discover=True)
-    assert read == [b"new"]
+    assert read == ["docs/c.txt"]
     workspace.set(ingest={"text_column": "other"})
     with pytest.raises(StepError):
         workspace.run("ingest")
-    assert b'{"text": "row"}\n' in read[1:]
+    assert "docs/b.jsonl" in read[1:]
 
 
 def test_an_incremental_run_gives_the_bytes_of_a_run_from_nothing(workspace, make_workspace):
@@ -182,3 +187,44 @@ def test_each_source_has_its_own_column_licence_and_language(workspace):
     workspace.run("discover", "ingest")
     rows = documents.read(workspace.out("ingest"), ["uri", "text", "licence", "language"]).sort("uri").rows()
     assert rows == [("a.jsonl#1", "one", "MIT", "de"), ("b.jsonl#1", "two", "CC0-1.0", "")]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_large_file_is_read_in_parts_and_gives_the_same_documents(workspace, make_workspace, monkeypatch, packed):
+    lines = [json.dumps({"text": f"{n} {TEXT}"}) if n % 50 else "broken" for n in range(1000)]
+    content = "\n".join(lines).encode()
+    other = make_workspace()
+    for each in (workspace, other):
+        each.file(
+            "docs/a.jsonl.gz" if packed else "docs/a.jsonl", gzip.compress(content, mtime=0) if packed else content
+        )
+    whole = other.run("discover", "ingest")
+    monkeypatch.setattr(ingest, "SPAN_BYTES", 900)
+    monkeypatch.setattr(documents, "SHARD_BYTES", 2000)
+    report = workspace.run("discover", "ingest")
+    assert (report.rows_out, report.reasons) == (whole.rows_out, whole.reasons)
+    assert {name: fact for name, fact in report.facts.items() if name != "rejected_examples"} == {
+        name: fact for name, fact in whole.facts.items() if name != "rejected_examples"
+    }
+    assert documents.read(workspace.out("ingest")).equals(documents.read(other.out("ingest")))
+    assert len(documents.read_index(workspace.out("ingest"))) > 20
+    before = workspace.bytes_of("ingest")
+    monkeypatch.setattr(reading, "read_batches", None)  # all of it is remembered
+    workspace.run("ingest")
+    assert workspace.bytes_of("ingest") == before
+
+
+def test_a_large_file_without_the_text_column_is_refused(workspace, monkeypatch):
+    monkeypatch.setattr(ingest, "SPAN_BYTES", 100)
+    workspace.file("docs/a.jsonl", '{"other": "text"}\n' * 100)
+    workspace.run("discover")
+    with pytest.raises(StepError, match=r"docs/a.jsonl: expected a column 'text'.*columns that hold text: other"):
+        workspace.run("ingest")
+
+
+def test_what_later_steps_are_told_of_a_source_is_no_reason_to_read_it_again(workspace, monkeypatch):
+    workspace.file("docs/a.txt", TEXT)
+    workspace.run("discover", "ingest")
+    monkeypatch.setattr(reading, "read_batches", None)
+    workspace.set(discover={"sources": [{"uri": "docs", "weight": 3, "kind": "notes"}]})
+    workspace.run("discover", "ingest")

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tasks.big_data.normal import COMPOSE, MOJIBAKE, REWRITE, composing, look, normalised, replaced
@@ -70,6 +70,7 @@ def test_white_space_that_may_mean_something_stays():
     assert normalise(["a  \nb\n", "a  \nb \n"], [False, False]) == ["a  \nb\n", "a  \nb\n"]
 
 
+@settings(deadline=None)  # the first one compiles
 @given(st.lists(st.tuples(TEXTS, st.booleans()), max_size=6))
 @example([("\n", False), (" ", True), ("a\n ", False), ("\r\n\x0c\n\u0301", True)])
 def test_the_form_is_that_of_the_book_and_stays_as_it_is(drawn):
@@ -79,6 +80,7 @@ def test_the_form_is_that_of_the_book_and_stays_as_it_is(drawn):
     assert normalise(once, tails) == once
 
 
+@settings(deadline=None)  # the first one compiles
 @given(TEXTS, st.booleans())
 def test_a_document_that_is_not_flagged_needs_nothing(text, tails):
     data, offsets = buffers([text])
@@ -116,6 +118,7 @@ def test_what_looks_like_mojibake_is_flagged():
         assert look(data, offsets, np.ones(1, np.bool_))[0] & MOJIBAKE, damaged
 
 
+@settings(deadline=None)  # the first one compiles
 @given(st.lists(st.binary(max_size=5), max_size=8), st.data())
 def test_some_documents_are_replaced_and_the_others_stay(pieces, drawn):
     new = drawn.draw(st.dictionaries(st.sampled_from(range(len(pieces))), st.binary(max_size=5))) if pieces else {}

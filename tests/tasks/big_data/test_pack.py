@@ -7,7 +7,6 @@ from tokenizers import Tokenizer
 
 from tasks.big_data import documents, pack
 from tasks.big_data.documents import document_id
-from tasks.big_data.split import held_out
 from tasks.report import StepError, write_json
 
 TEXTS = {f"docs/{n}": f"Document {n} says <|endoftext|> and goes on, größer. " * (1 + n % 4) for n in range(30)}
@@ -47,7 +46,7 @@ def test_a_stream_worked_by_hand(workspace):
     workspace.set(tokenizer={"vocab_size": 257}, pack={"held_out_share": 1e-9})
     workspace.put("validate", {f"docs/{n}": "!" * (n + 1) + '"' for n in range(5)})
     workspace.run("tokenizer", "pack")
-    (kept_back,) = held_out(documents.read(workspace.out("validate"), ["id", "digest"]), workspace.params.pack)
+    (kept_back,) = workspace.held_out()
     number = next(n for n in range(5) if document_id(f"docs/{n}") == kept_back)
     # "!" is the first printable character of the alphabet, '"' the second.
     assert np.load(workspace.out("pack") / "held_out.npy").tolist() == [1] * (number + 1) + [2, 0]
@@ -56,7 +55,7 @@ def test_a_stream_worked_by_hand(workspace):
 def test_held_out_documents_are_chosen_by_hash_and_kept_as_text(packed):
     texts = pl.read_parquet(packed.out("pack") / "held_out.parquet")
     index = pl.read_parquet(packed.out("pack") / "documents.parquet").filter(pl.col("split") == "held_out")
-    assert set(texts["id"]) == held_out(documents.read(packed.out("validate"), ["id", "digest"]), packed.params.pack)
+    assert set(texts["id"]) == packed.held_out()
     assert texts["id"].to_list() == index["id"].to_list()
     assert dict(texts.select("uri", "text").iter_rows()).items() <= TEXTS.items()
     assert texts.columns == ["id", "uri", "group", "text"]
@@ -99,6 +98,7 @@ def mixed(workspace, weight: float, *, seed: int = 1):
     first, second = (documents_of(name) for name in ("docs", "more"))
     table = pl.concat([first, second])
     documents.write_all(workspace.out("validate"), table, documents.REJECTED_SCHEMA.to_frame())
+    workspace.put_sides(table["id"])
     write_json(workspace.out("discover") / "base.json", {})
     report = workspace.run("tokenizer", "pack")
     return report, pl.read_parquet(workspace.out("pack") / "documents.parquet")
@@ -181,6 +181,7 @@ def put_shards(workspace, shards: dict[str, pl.DataFrame]) -> None:
             (workspace.out("validate") / file).write_bytes(data)
         made.append(shard)
     documents.write_index(workspace.out("validate"), made)
+    workspace.put_sides(pl.concat(table["id"] for table in shards.values()))
     write_json(workspace.out("discover") / "base.json", {})
 
 

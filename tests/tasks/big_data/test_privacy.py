@@ -73,6 +73,7 @@ def test_what_surely_is_one_is_replaced_by_its_kind(text, expected):
         "-----BEGIN PRIVATE KEY----- is how it starts",
         "sk-learn and sk-short, AKIA and hf_hub",
         "DE88 3704 0044 0532 0130 00 and DE89 3704 0044",
+        "SM2291 Investigate plugged eng oil, CR871 FAB BRAKE LINE COVER",
         "ff:ff:ff:ff:ff:ff, 00:00:00:00:00:00, 00-00-5E-00-53-AF, a1:b2:c3:d4:e5:f6:a7:b8 and 1234.5678.9012",
         "4111 1111 1111 1112, part 4111111111111111-7, x4111111111111111, 0.4111111111111111",
         "EAN 4006381333931, ISBN 978-3-16-148410-0, 1234 4111 1111 1111 1111",
@@ -93,6 +94,7 @@ def test_what_cannot_be_told_or_points_to_nobody_stays(text):
         "0049 30 1234567", "00493012345678", "030 1234567", "030/1234567", "(030) 123 45 67", "030 - 12345-67",
         "089/12345-678", "0171-1234567", "0171/12 34 567", "017612345678", "06123 45678", "0800 1234567",
         "030\u00a01234567", "(212) 555-0187", "212-555-0187", "1-800-555-0187", "212.555.0187", "01.84.17.61.18",
+        "(0 30) 12 34 56", "0 30/12 34 56 7",
     ],
 )  # fmt: skip
 def test_a_phone_number_is_told_by_its_form(number):
@@ -110,6 +112,8 @@ def test_a_phone_number_is_told_by_its_form(number):
         ("416 60 039 office", "<PHONE> office"),
         ("Fax 259.735.7502x459", "Fax <PHONE>"),
         ("030 1234567 / 0171 1234567", "<PHONE> / <PHONE>"),
+        ("069 92 71 87 01 / 0049 151 20659388", "<PHONE> / <PHONE>"),
+        ("Paul ((07731) 240322) und (+49 30 123456)", "Paul (<PHONE>) und (<PHONE>)"),
         ("Tel. 030 1234567, Auftrag 0445 110 183", "Tel. <PHONE>, Auftrag 0445 110 183"),
     ],
 )
@@ -124,6 +128,8 @@ def test_a_phone_number_is_told_by_the_words_around(text, expected):
         "Bosch 0 986 494 123 und 6ES7 214-1AG40-0XB0, SAP 000000000010023456, VW 06A 115 561 B",
         "DIN EN 10025-2, DIN 912-8.8, ISO 9001:2015, 2024-12-31 12:30, 31.12.2024, 12/31/2024",
         "48.137430, 11.575490 und +48.1374301, 0.05-0.10, +0,0125 mm, 12 345 678 901",
+        "1.2345E+12345680, U+30000020, +10011010010, <fraction> 0031 2044 0034, Firmware 3.5.24.665 nicht erreichbar",
+        "am 19770525 angerufen, SN 029-374-632, 0901 8326 8117, 0070.767.292",
         "1234567 rows, (key=5440001, size=4011376640), J2451187 04:05-08:001999-01-08",
         "Telefon oder Bestell-Nr. 4711 0815, call #1233329, 1,234,567.00, 0815 4711, 03012345678",
         "BGBl. I S. 1234, 5678, Az. 12 O 3456/20, § 1234 567",

@@ -10,11 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from tasks.big_data import documents
 from tasks.big_data.documents import document_id
-from tasks.big_data.split import held_out
-from tasks.big_data.tokenizer import END_OF_TEXT, train
+from tasks.big_data.tokenizer import END_OF_TEXT, sample, train
 from tasks.params import Tokenizer as TokenizerParams
+from tasks.progress import Progress
 
 WORDS = ["low", "lower", "lowest", "new", "newer", "newest", "wide", "wider", "größer", "größte", "数据", "模型", "🙂"]
 TEXTS = [" ".join(WORDS[(n * k) % len(WORDS)] for k in range(1, 60)) for n in range(1, 30)]
@@ -94,10 +93,36 @@ def test_held_out_documents_have_no_part(workspace):
     workspace.put("validate", texts)
     report = workspace.run("tokenizer")
     before = workspace.bytes_of("tokenizer")
-    kept_back = held_out(documents.read(workspace.out("validate"), ["id", "digest"]), workspace.params.pack)
+    kept_back = workspace.held_out()
     assert report.facts["held_out_documents"] == len(kept_back) >= 1
     workspace.put(
         "validate", {uri: "zzz qqq" if document_id(uri) in kept_back else text for uri, text in texts.items()}
     )
     workspace.run("tokenizer")
     assert workspace.bytes_of("tokenizer") == before
+
+
+def test_a_large_corpus_is_sampled_by_hash_and_a_small_one_used_whole(workspace):
+    texts = {f"docs/{n}": f"{n} " + text * 20 for n, text in enumerate(TEXTS)}
+    workspace.put("validate", texts)
+    ids = {document_id(uri): text for uri, text in texts.items()}
+    kept_back = frozenset(list(ids)[:3])
+    everything = sum(len(text.encode()) for text in texts.values())
+
+    def drawn(size: int) -> list[str]:
+        with Progress("tokenizer", total=1, unit="shards") as shown:
+            return sample(workspace.out("validate"), kept_back, size, shown)
+
+    assert set(drawn(everything)) == {text for id_, text in ids.items() if id_ not in kept_back}
+    some = drawn(everything // 3)
+    assert sum(len(text.encode()) for text in some) in range(everything // 3 - 3, everything // 3 + 1)
+    assert set(some[:-1]) < set(texts.values()) - {ids[id_] for id_ in kept_back}
+    # A larger sample begins with the smaller one.
+    assert drawn(everything // 2)[: len(some) - 1] == some[:-1]
+
+
+def test_one_document_larger_than_the_sample_is_cut(workspace):
+    workspace.put("validate", {f"docs/{n}": "größer " * 1000 for n in range(6)})
+    with Progress("tokenizer", total=1, unit="shards") as shown:
+        [text] = sample(workspace.out("validate"), frozenset(), 100, shown)
+    assert 98 <= len(text.encode()) <= 100

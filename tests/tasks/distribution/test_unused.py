@@ -265,6 +265,17 @@ def test_measurements_of_released_and_present_weights_stay(settings):
     assert found(settings) == {"measurements of trainings": [f"measured/{'0' * 64}.{kind}" for kind in ("json", "png")]}
 
 
+def test_reports_and_logs_of_old_runs_go_and_their_records_stay(settings):
+    for run, days in (("old", 31), ("new", 29), ("running", None)):
+        for name in ("report.html", "clean.log", "notes.txt", *(["record.json"] if days else [])):
+            path = settings.runs / run / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("x")
+            if days:
+                os.utime(path, (time.time() - days * 86_400,) * 2)
+    assert found(settings) == {"reports and logs of runs": ["old/clean.log", "old/report.html"]}
+
+
 def test_bits_of_the_pinned_champion_stay(gated, monkeypatch):
     from tasks.distribution.champion import remembered_bits
 

@@ -1,0 +1,126 @@
+"""A shard of documents -> what `dedup` compares: some hundred bytes a document, remembered by the digest of the shard.
+
+Sketches lie in files, one column after the other, so that the same column of all shards is read without the others and
+memory does not grow with the corpus.
+"""
+
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from tasks.big_data.buffers import text_buffers
+from tasks.big_data.documents import Shard, part
+from tasks.big_data.engine import Engine
+from tasks.big_data.grams import BANDS, sketch_texts
+from tasks.big_data.memory import Memory, key_of
+from tasks.big_data.split import score
+from tasks.params import Dedup
+
+U64 = NDArray[np.uint64]
+# Columns of a sketch after those of the bands: key of the text in two halves, what decides the side, which text, words.
+KEY, KEY_END, SCORE, ID, DIGEST, WORDS = range(BANDS, BANDS + 6)
+_COLUMNS = BANDS + 6
+_SKETCH, _BLOCKS = "sketch", "blocks"
+
+
+@dataclass(frozen=True)
+class _Task:
+    data: bytes
+    dedup: Dedup
+    without_blocks: tuple[str, ...]
+
+
+class Sketches:
+    """Sketches of all shards of a table, in its order."""
+
+    def __init__(self, shards: Sequence[Shard], folder: Path) -> None:
+        self.shards = shards
+        self._folder = folder
+        # Place of a document: its number in the whole table.
+        self.starts = np.cumsum([0, *(shard.rows for shard in shards)])
+
+    def __len__(self) -> int:
+        return int(self.starts[-1])
+
+    def column(self, column: int, shard: int | None = None) -> U64:
+        """A column of all documents, or of those of one shard (by its number)."""
+        if shard is not None:
+            rows = self.shards[shard].rows
+            path = self._folder / str(shard) / _SKETCH
+            return np.fromfile(path, dtype=np.uint64, count=rows, offset=column * rows * 8)
+        whole = np.empty(len(self), np.uint64)
+        for number in range(len(self.shards)):
+            whole[self.starts[number] : self.starts[number + 1]] = self.column(column, number)
+        return whole
+
+    def at(self, column: int, places: NDArray[np.int64]) -> U64:
+        """A column at some sorted places."""
+        found = np.empty(len(places), np.uint64)
+        for number, mine in self.by_shard(places):
+            found[mine] = self.column(column, number)[places[mine] - self.starts[number]]
+        return found
+
+    def by_shard(self, places: NDArray[np.int64]) -> Iterator[tuple[int, slice]]:
+        """Number of each shard that has some of the sorted places, and which of them."""
+        bounds = np.searchsorted(places, self.starts)
+        for number in np.flatnonzero(np.diff(bounds)):
+            yield int(number), slice(int(bounds[number]), int(bounds[number + 1]))
+
+    def blocks(self, shard: int) -> tuple[U64, NDArray[np.uint32]]:
+        """Keys of the long blocks of a shard, sorted, and the row of each."""
+        data = np.fromfile(self._folder / str(shard) / _BLOCKS, dtype=np.uint64).reshape(2, -1)
+        return data[0], data[1].astype(np.uint32)
+
+
+def make_sketches(
+    source: Path, shards: Sequence[Shard], dedup: Dedup, without_blocks: tuple[str, ...], memory: Memory, where: Engine,
+    folder: Path,
+) -> Sketches:  # fmt: skip
+    """Sketch each shard that is not remembered.
+
+    Args:
+        source: folder of the table.
+        shards: of the table.
+        dedup: what counts as the same.
+        without_blocks: sources whose blocks do not count.
+        memory: sketches of earlier runs.
+        where: engine.
+        folder: for the files, on the file system of the memory.
+    """
+    given = (dedup.ignore_whitespace, dedup.min_block_bytes)
+    keys = [key_of("sketch", *given, without_blocks, shard.sha256) for shard in shards]
+    missing = [n for n, key in enumerate(keys) if memory.recall(key, folder / str(n)) is None]
+    tasks = (_Task((source / part(shards[n].name)).read_bytes(), dedup, without_blocks) for n in missing)
+    for number, files in zip(missing, where.map(_sketch, tasks), strict=True):
+        memory.keep(keys[number], files, {}, folder / str(number))
+    return Sketches(shards, folder)
+
+
+def _sketch(task: _Task) -> dict[str, bytes]:
+    """Files of one shard."""
+    frame = pl.read_parquet(io.BytesIO(task.data), columns=["id", "source", "text", "digest"])
+    data, offsets = text_buffers(frame["text"])
+    least, rows = task.dedup.min_block_bytes, frame.height
+    columns = np.empty((_COLUMNS, rows), np.uint64)
+    counts, keys = np.empty(rows, np.int64), np.empty((rows, 2), np.uint64)
+    room = int(offsets[-1] - offsets[0]) // least + 1 if least else 1
+    block_keys, block_rows = np.empty(room, np.uint64), np.empty(room, np.uint64)
+    n_blocks = sketch_texts(data, offsets, least, counts, keys, columns[:BANDS], block_keys, block_rows)
+    columns[KEY], columns[KEY_END] = keys.T if task.dedup.ignore_whitespace else _halves(frame["digest"])
+    columns[SCORE] = [score(id_) for id_ in frame["id"]]
+    columns[ID], columns[DIGEST], columns[WORDS] = _halves(frame["id"])[0], _halves(frame["digest"])[0], counts
+    counted = ~frame["source"].is_in(task.without_blocks).to_numpy()[block_rows[:n_blocks].astype(np.int64)]
+    block_keys, block_rows = block_keys[:n_blocks][counted], block_rows[:n_blocks][counted]
+    order = np.lexsort((block_rows, block_keys))
+    return {_SKETCH: columns.tobytes(), _BLOCKS: np.stack([block_keys[order], block_rows[order]]).tobytes()}
+
+
+def _halves(digests: pl.Series) -> U64:
+    """The first two 64 bits of hex digests, [2, digests]; the first are their fingerprints."""
+    data = bytes.fromhex("".join(digests.str.slice(0, 32)))
+    return np.frombuffer(data, dtype=">u8").reshape(-1, 2).T.astype(np.uint64)
