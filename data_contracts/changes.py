@@ -6,6 +6,7 @@ breaks what the version before allowed and is no new major version, is refused b
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +56,8 @@ def faults(path: Path, released: Path = RELEASED) -> list[str]:
         found.append(f"{path.name}: version {said} has no released form; copy it to {of_now}")
     elif of_now.read_bytes() != path.read_bytes():
         found.append(f"{path.name}: other than {of_now.name}; give it a new version and copy it to {released}")
-    before = [file for file in kept if version_of(file) < version]
-    for old, new in zip(before, [*before[1:], path], strict=True):
+    line = [*(file for file in kept if version_of(file) < version), path]
+    for old, new in pairwise(line):
         if version_of(new)[0] == version_of(old)[0]:
             found += [
                 f"{new.name} {'.'.join(map(str, version_of(new)))} breaks {old.name}: {change}; "
@@ -102,7 +103,8 @@ def _of_table(old: Contract, new: Contract) -> Iterator[str]:
 
 
 def _by_name(contract: Contract) -> dict[str, RowRule | TableRule | QueryRule]:
-    return {rule.name: rule for rule in (*contract.row_rules, *contract.table_rules, *contract.query_rules)}
+    rules: list[RowRule | TableRule | QueryRule] = [*contract.row_rules, *contract.table_rules, *contract.query_rules]
+    return {rule.name: rule for rule in rules}
 
 
 def _stricter(old: RowRule | TableRule | QueryRule, new: RowRule | TableRule | QueryRule) -> str:

@@ -115,7 +115,7 @@ def _seen(part: pl.DataFrame, contract: Contract, types: dict[str, str]) -> pl.D
         else:
             types.setdefault(name, "no such column" if found is None else str(found))
             columns.append(pl.lit(None, dtype=kind).alias(name))
-    return part.select(columns) if part.height else pl.DataFrame(schema=dict(contract.columns))
+    return part.with_columns(columns).select(list(contract.columns))
 
 
 def _note(count: _Count, frame: pl.DataFrame, rule: RowRule, broken: pl.Series) -> None:

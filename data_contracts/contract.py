@@ -234,13 +234,16 @@ def _table_rule(quality: DataQuality, table: str) -> TableRule | QueryRule:
         columns = ", ".join(f'"{column}"' for column in given["properties"])
         counted = f'SELECT COUNT(*) AS times FROM "{table}" GROUP BY {columns}'
         return QueryRule(name, f"SELECT COUNT(*) FROM ({counted}) AS t WHERE times > 1", 0.0)
-    low, high = quality.mustBeGreaterOrEqualTo, quality.mustBeLessOrEqualTo
+    exact = quality.mustBe
+    low = exact if exact is not None else quality.mustBeGreaterOrEqualTo
+    high = exact if exact is not None else quality.mustBeLessOrEqualTo
     if quality.metric == "rowCount" and (low is not None or high is not None):
         limits = {"min_value": low, "max_value": high}
         bounds = {key: value for key, value in limits.items() if value is not None}
         return TableRule(name, ROW_COUNT, bounds)
     raise ContractError(
-        f"quality {name!r} is not run; allowed: metric rowCount with mustBeGreaterOrEqualTo or mustBeLessOrEqualTo, "
+        f"quality {name!r} is not run; allowed: metric rowCount with mustBe, mustBeGreaterOrEqualTo or "
+        "mustBeLessOrEqualTo, "
         "metric duplicateValues with arguments properties and mustBe: 0, type sql with a query and mustBe, "
         f"or type custom with engine {GREAT_EXPECTATIONS}"
     )

@@ -69,7 +69,7 @@ def run_expectations(contract: Contract, tables: Tables, docs: Path) -> list[Fai
         ]
         context.build_data_docs(site_names=["docs"])
     settle(docs)
-    order = [rule.name for rule in (*contract.row_rules, *contract.table_rules)]
+    order = [*(rule.name for rule in contract.row_rules), *(rule.name for rule in contract.table_rules)]
     return sorted(_failures(results), key=lambda failure: order.index(failure.rule))
 
 

@@ -164,9 +164,7 @@ def _csv(path: Path, contract: Contract) -> Iterator[pl.DataFrame]:
     header = pl.read_csv(io.BytesIO(data), n_rows=0).columns
     kinds = {name: kind for name, kind in contract.columns.items() if name in header}
     try:
-        yield pl.read_csv(
-            io.BytesIO(data), schema_overrides=kinds, infer_schema=False, missing_utf8_is_empty_string=True
-        )
+        yield pl.read_csv(io.BytesIO(data), schema_overrides=kinds, infer_schema=False, empty_string_is_null=False)
     except pl.exceptions.PolarsError as error:
         raise ContractError(f"{path}: cannot be read as CSV with the contract's columns: {error}") from None
 

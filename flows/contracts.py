@@ -34,7 +34,7 @@ def check(
         rule = broken.rule if len(contracts) == 1 else f"{broken.table}: {broken.rule}"
         table.add_row(*map(escape, (rule, broken.expected, broken.found, ", ".join(broken.examples))))
     console.print(table)
-    console.print(f"{len(checked.broken)} of {checked.rules} rules are broken; {rows}", soft_wrap=True)
+    console.print(f"{len(checked.broken)} broken, of {checked.rules} rules; {rows}", soft_wrap=True)
     raise typer.Exit(1)
 
 
