@@ -205,7 +205,7 @@ def german_set(sentences: int, seed: int) -> list[Labelled]:
     fake, draw = Faker("de_DE"), random.Random(seed)
     fake.seed_instance(seed)
     fillers = makers(fake, draw)
-    found = []
+    found: list[Labelled] = []
     while len(found) < sentences:
         text, spans = "", []
         for sentence in draw.sample(SENTENCES, draw.randrange(1, 4)):

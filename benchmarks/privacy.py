@@ -1,4 +1,4 @@
-"""Personal data found: recall and precision of each kind on two labelled sets, what is replaced in real text, and speed.
+"""Personal data: recall and precision of each kind on two labelled sets, what is replaced in real text, and speed.
 
 `python -m benchmarks.privacy --json FILE [--data DIR] [--peer]`. Sets: `pii_labelled.json.gz` (English, made by its
 authors with Faker) and German sentences of `benchmarks/german.py`. A labelled span is found when a found one of its
@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.german import Labelled, german_set
-from tasks.big_data import documents, privacy
+from tasks.big_data import documents, personal, privacy
 from tasks.params import Privacy
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -91,7 +91,7 @@ def ours(texts: list[str]) -> list[Found]:
     kinds = frozenset(Privacy().kinds)
     found: list[Found] = [[] for _ in texts]
     for row, text, places in privacy.marked(pl.Series(texts, dtype=pl.String)):
-        found[row] = [(span.kind, span.start, span.end) for span in privacy.personal.find(text, places, kinds)]
+        found[row] = [(span.kind, span.start, span.end) for span in personal.find(text, places, kinds)]
     return found
 
 
@@ -158,7 +158,7 @@ def real_text(name: str, texts: list[str]) -> dict[str, Any]:
     seconds = []
     for _ in range(3):
         started = time.process_time()
-        done = privacy.work(frame, Privacy(), None)
+        done = privacy.work(frame, privacy.Common(Privacy()), None)
         seconds.append(time.process_time() - started)
     replaced = {kind: sum(counts.values()) for kind, counts in done.facts["replaced"].items() if counts}
     seen: dict[str, list[str]] = {}
@@ -215,7 +215,7 @@ def main() -> None:
     console = Console()
     sets = {"english": english_set(options.data), "german": german_set(GERMAN_TEXTS, SEED)}
     figures: dict[str, Any] = {"sets": {}, "presidio": {}, "real": {}}
-    privacy.work(frame_of(["warm up 030 1234567"], "warm"), Privacy(), None)
+    privacy.work(frame_of(["warm up 030 1234567"], "warm"), privacy.Common(Privacy()), None)
     with tempfile.TemporaryDirectory() as folder:
         python = peer_python(options.environment or Path(folder) / "peer") if options.peer else None
         for name, labelled in sets.items():

@@ -11,7 +11,7 @@ from rich.logging import RichHandler
 from rich.markup import escape
 
 from data_contracts.errors import ContractError
-from flows import contracts, doctor, gc, night, operate, promotion, releases, reports, reproduction, run, runs
+from flows import contracts, doctor, gc, night, operate, promotion, releases, reports, reproduction, run, runs, trace
 from flows.failure import SAYS_ALL
 from flows.platform_state import PlatformError
 from flows.server import ServerError
@@ -25,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
-    "Make": (run.run, night.nightly, run.discover, run.publish, reports.report, runs.runs, runs.adopt),
+    "Make": (run.run, night.nightly, run.discover, run.publish, reports.report, runs.runs, runs.adopt, trace.trace),
     "Use": (releases.releases, releases.show, releases.pull, releases.verify, releases.sample, reproduction.reproduce),
     "Decide": (promotion.promote, promotion.rollback, promotion.history),
     "Operate": (operate.up, operate.status, operate.down),

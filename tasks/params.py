@@ -126,28 +126,75 @@ class Discover(Section):
 class Ingest(Section):
     """How source files become documents."""
 
-    text_column: str = Field(default="text", min_length=1, description="column of .jsonl and .parquet with the text")
-    licence: str = Field(default="unknown", min_length=1, description="SPDX identifier of the sources' licence")
+    text_column: str = Field(
+        default="text",
+        min_length=1,
+        description="column of tables with the text, or a template: {title} {body}; for sources without their own",
+    )
+    licence: str = Field(
+        default="unknown", min_length=1, description="SPDX identifier of sources that have none of their own"
+    )
+
+
+_Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Thresholds(Section):
-    """Thresholds of the cleaning rules, all of them; each rule's source is named in `tasks/big_data/rules.py`."""
+    """Thresholds of the cleaning rules, all of them; each rule's source is named in `tasks/big_data/rules*.py`."""
 
     min_characters: int = Field(ge=1, description="shorter documents are dropped")
     max_characters: int = Field(ge=1, description="longer documents are dropped")
     max_line_characters: int = Field(ge=1, description="documents with a longer line are dropped")
     max_mean_line_characters: int = Field(ge=1, description="mean line length above which to drop")
     min_alphanumeric_share: float = Field(ge=0, le=1, description="share of letters and digits below which to drop")
-    max_duplicate_line_share: float = Field(
-        ge=0, le=1, description="share of characters in repeated lines above which to drop"
-    )
+    max_replacement_share: float = Field(ge=0, le=1, description="share of U+FFFD above which to drop")
+    min_words: int = Field(ge=0, description="documents of fewer words are dropped")
+    max_words: int = Field(ge=1, description="documents of more words are dropped")
+    min_mean_word_characters: float = Field(ge=0, description="mean word length below which to drop")
+    max_mean_word_characters: float = Field(ge=1, description="mean word length above which to drop")
+    max_symbol_word_ratio: float = Field(ge=0, description="hash signs or ellipses a word above which to drop")
     max_bullet_line_share: float = Field(
         ge=0, le=1, description="share of lines that begin with a bullet above which to drop"
     )
     max_ellipsis_line_share: float = Field(
         ge=0, le=1, description="share of lines that end in an ellipsis above which to drop"
     )
-    max_replacement_share: float = Field(ge=0, le=1, description="share of U+FFFD above which to drop")
+    min_alphabetic_word_share: float = Field(ge=0, le=1, description="share of words with a letter below which to drop")
+    min_stop_words: int = Field(ge=0, description="stop words of the language that must occur")
+    max_repeated_line_share: float = Field(
+        ge=0, le=1, description="share of lines that occurred before above which to drop"
+    )
+    max_repeated_line_character_share: float = Field(
+        ge=0, le=1, description="share of characters in such lines above which to drop"
+    )
+    max_repeated_paragraph_share: float = Field(
+        ge=0, le=1, description="share of paragraphs that occurred before above which to drop"
+    )
+    max_repeated_paragraph_character_share: float = Field(
+        ge=0, le=1, description="share of characters in such paragraphs above which to drop"
+    )
+    max_top_ngram_shares: tuple[_Share, _Share, _Share] = Field(
+        description="share of characters in the most frequent 2-, 3-, 4-gram of words above which to drop"
+    )
+    max_repeated_ngram_shares: tuple[_Share, _Share, _Share, _Share, _Share, _Share] = Field(
+        description="share of characters in 5- to 10-grams that occurred before above which to drop"
+    )
+    min_sentences: int = Field(ge=0, description="sentences that C4 keeps below which to drop")
+    drop_lorem_ipsum: bool = Field(description="drop documents with the placeholder text lorem ipsum")
+    drop_curly_brackets: bool = Field(description="drop documents with a curly bracket in a sentence")
+    min_ended_line_share: float = Field(
+        ge=0, le=1, description="share of lines that end as a sentence does below which to drop"
+    )
+    max_short_line_share: float = Field(
+        ge=0, le=1, description="share of lines of 30 characters or fewer above which to drop"
+    )
+    max_repeated_text_share: float = Field(
+        ge=0,
+        le=1,
+        description="share of characters in lines that occurred before above which to drop, line feeds apart",
+    )
+    max_line_feed_word_ratio: float = Field(ge=0, description="line feeds a word above which to drop")
+    c4_line_rules: bool = Field(description="take out single lines as C4 does, before all other rules")
 
 
 def _optional(model: type[Section], name: str) -> type[Section]:
@@ -180,7 +227,7 @@ class Boilerplate(Section):
 class Clean(_optional(Thresholds, "ThresholdsGiven")):  # type: ignore[misc]  # one list of fields
     """Which documents are worth learning from. Absent or null thresholds are the preset's."""
 
-    preset: Literal["auto", "prose", "code", "notes"] = Field(
+    preset: Literal["auto", "prose", "code", "notes", "web"] = Field(
         default="auto", description="kind of text the rules are for; auto: chosen for each source from its documents"
     )
     languages: tuple[Annotated[str, Field(pattern="^[a-z]{2}$")], ...] = Field(
@@ -207,6 +254,13 @@ class Privacy(Section):
     kinds: tuple[PersonalKind, ...] = Field(
         default=get_args(PersonalKind), description="kinds of personal data and secrets to replace"
     )
+    names_file: str | None = Field(
+        default=None,
+        min_length=1,
+        description="CSV file of names and numbers to replace, with the columns text, kind and case_sensitive (may be "
+        "left out); relative paths start at ABCD_SOURCE_ROOT; null: none",
+    )
+    presidio: bool = Field(default=False, description="also what Presidio's recognisers find (extra `presidio`, slow)")
 
 
 class Dedup(Section):

@@ -20,6 +20,7 @@ from tasks.big_data import language, normal
 from tasks.big_data.boilerplate import without
 from tasks.big_data.buffers import text_buffers, text_series
 from tasks.big_data.documents import Sifted, Tally, sifted
+from tasks.big_data.kernel import FIELDS, c4_lines, statistics
 from tasks.big_data.kinds import Choice, choices
 from tasks.big_data.mojibake import repaired
 from tasks.big_data.normal import Bytes, Offsets
@@ -84,13 +85,15 @@ def work(frame: pl.DataFrame, clean: Clean, treatments: tuple[Treatment, ...]) -
         data, offsets = normal.replaced(data, offsets, mended)
         flags = normal.look(data, offsets, tails)
     data, offsets = normal.normalised(data, offsets, flags, tails)
+    data, offsets, removed = _c4(data, offsets, clean, treatments, of)
     texts = text_series(data, offsets)
     languages = _languages(data, offsets, frame["language"], treatments, of)
-    against = _reasons(texts, languages, clean, treatments, of)
+    against = _reasons(data, offsets, languages, clean, treatments, of)
     is_kept = pl.Series(~np.isin(np.arange(frame.height), list(against)))
     is_new = (texts != frame["text"]) & is_kept
     facts = {
         "boilerplate_lines": _sums(frame["source"], lost),
+        "c4_lines": removed,
         "characters_in": int(frame["text"].str.len_chars().sum()),
         "characters_out": int(texts.filter(is_kept).str.len_chars().sum()),
         "documents_changed": int(is_new.sum()),
@@ -108,6 +111,8 @@ def work(frame: pl.DataFrame, clean: Clean, treatments: tuple[Treatment, ...]) -
 def _numbers(sources: pl.Series, treatments: tuple[Treatment, ...]) -> NDArray[np.int64]:
     """Number of each document's treatment."""
     names = [each.source for each in treatments]
+    if not names:  # a shard of which nothing was accepted
+        return np.zeros(0, np.int64)
     return sources.replace_strict(names, range(len(names)), return_dtype=pl.Int64).to_numpy()
 
 
@@ -157,12 +162,31 @@ def _languages(
     return known.scatter(rows, found) if found else known
 
 
+def _c4(
+    data: Bytes, offsets: Offsets, clean: Clean, treatments: tuple[Treatment, ...], of: NDArray[np.int64]
+) -> tuple[Bytes, Offsets, dict[str, int]]:
+    """The documents with only the lines that C4 keeps where its rules for lines are on; by rule, lines taken out."""
+    is_on = np.array([clean.thresholds(each.kind).c4_line_rules for each in treatments], np.bool_)[of]
+    if not is_on.any():
+        return data, offsets, {}
+    kept, ends, figures = c4_lines(data, offsets)
+    rows = np.flatnonzero(is_on).tolist()
+    removed = {name.removeprefix("c4_"): int(figures[name][rows].sum()) for name in FIELDS if name.startswith("c4_")}
+    data, offsets = normal.replaced(data, offsets, {row: kept[ends[row] : ends[row + 1]].tobytes() for row in rows})
+    return data, offsets, removed
+
+
 def _reasons(
-    texts: pl.Series, languages: pl.Series, clean: Clean, treatments: tuple[Treatment, ...], of: NDArray[np.int64]
-) -> dict[int, tuple[str, ...]]:
+    data: Bytes, offsets: Offsets, languages: pl.Series, clean: Clean, treatments: tuple[Treatment, ...],
+    of: NDArray[np.int64],
+) -> dict[int, tuple[str, ...]]:  # fmt: skip
     """Row -> what is against it."""
-    limits = [clean.thresholds(each.kind) for each in treatments]
-    found = {row: reasons for row, text in enumerate(texts) if (reasons := reasons_against(text, limits[of[row]]))}
+    figures = statistics(data, offsets)
+    found: dict[int, tuple[str, ...]] = {}
+    for number, each in enumerate(treatments):
+        rows = np.flatnonzero(of == number)
+        reasons = reasons_against(figures[rows], clean.thresholds(each.kind), languages.gather(rows).to_list())
+        found.update((row, said) for row, said in zip(rows.tolist(), reasons, strict=True) if said)
     if clean.languages:
         is_other = ~languages.is_in(["", *clean.languages])
         for row in is_other.arg_true():

@@ -16,7 +16,8 @@ from infra.settings import Settings
 from tasks.big_data.base import fetch_base
 from tasks.big_data.look import Found, look
 from tasks.big_data.manifest import MANIFEST, compared, read_manifest, write_manifest
-from tasks.big_data.places import link_or_copy
+from tasks.big_data.personal_names import read_names
+from tasks.big_data.places import Places, link_or_copy
 from tasks.big_data.sources import Digests
 from tasks.params import STDLIB_URI, Params
 from tasks.report import Report, StepError, write_json
@@ -26,10 +27,12 @@ logger = logging.getLogger(__name__)
 # What a look depends on of all that is said of a source.
 _ASKED = ("uri", "format", "exclude", "query", "watermark")
 BASE, BASE_FILES, CHAMPION, SNAPSHOTS = "base.json", "base", "champion.json", "snapshots"
+NAMES = "names.csv"
+_FILES = (MANIFEST, BASE, CHAMPION, NAMES)
 
 
 def run(params: Params, settings: Settings, out: Path) -> Report:
-    """Write `sources.jsonl`, `base.json`, `base/` and `champion.json`, or keep the ones there are.
+    """Write `sources.jsonl`, `base.json`, `base/`, `champion.json` and `names.csv`, or keep the ones there are.
 
     Raises:
         StepError: a source is missing, is empty, or has nothing that can be read; a release cannot be had.
@@ -37,7 +40,7 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
     before = settings.artifacts / "discover"
     kept = None if settings.discover else _kept(before, params)
     if kept:
-        for name in (MANIFEST, BASE, CHAMPION):
+        for name in _FILES:
             shutil.copyfile(before / name, out / name)
         shutil.copytree(before / BASE_FILES, out / BASE_FILES)
         shutil.copytree(before / SNAPSHOTS, out / SNAPSHOTS, copy_function=link_or_copy)
@@ -53,7 +56,9 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
     base = fetch_base(params.discover.base, champion, settings, manifest=out / MANIFEST, to=out / BASE_FILES)
     write_json(out / BASE, base)
     write_json(out / CHAMPION, champion)
-    facts = _facts(found, params, champion) | {"base": base.get("ref")}
+    names = _names(params.privacy.names_file, settings)
+    (out / NAMES).write_bytes(names)
+    facts = _facts(found, params, champion) | {"base": base.get("ref"), "names": _names_facts(names)}
     summary = f"{facts['files']:,} source files, {facts['bytes'] / 1e6:.1f} MB"
     return Report(step="discover", summary=summary, facts=facts)
 
@@ -74,7 +79,7 @@ def _kept(folder: Path, params: Params) -> Report | None:
     except (OSError, ValueError):
         return None
     whole = all((folder / name).is_dir() for name in (BASE_FILES, SNAPSHOTS)) and all(
-        (folder / name).is_file() for name in (MANIFEST, BASE, CHAMPION)
+        (folder / name).is_file() for name in _FILES
     )
     return report if whole and report.facts.get("params_digest") == _digest(params) else None
 
@@ -82,8 +87,27 @@ def _kept(folder: Path, params: Params) -> Report | None:
 def _digest(params: Params) -> str:
     """Of the question that the world is asked: what later steps are told of a source is no part of it."""
     asked = params.discover.model_dump(exclude={"sources"})
+    asked["names_file"] = params.privacy.names_file
     asked["sources"] = [[getattr(source, name) for name in _ASKED] for source in params.discover.sources]
     return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
+
+
+def _names(names_file: str | None, settings: Settings) -> bytes:
+    """The company's list of names, pinned as it is now; nothing if there is none."""
+    if names_file is None:
+        return b""
+    try:
+        data = Places(settings).one(names_file, names_file).read()
+    except OSError as error:
+        raise StepError(f"privacy.names_file {names_file} cannot be read: {error.strerror or error}") from error
+    read_names(data, names_file)
+    return data
+
+
+def _names_facts(data: bytes) -> dict[str, Any]:
+    """How many there are, and which list it was; never what is in it."""
+    entries = len(read_names(data, NAMES)) if data else 0
+    return {"entries": entries, "sha256": hashlib.sha256(data).hexdigest() if data else None}
 
 
 def _champion(params: Params, settings: Settings) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def choices(measured: Mapping[str, Measures], params: Params) -> dict[str, Choic
             kind, why = kind_of_text(measures)
         else:
             kind, why = said, "as the source says" if uri in own else "as clean.preset says"
-        removes = kind == "prose" and params.clean.boilerplate.remove
+        removes = kind in ("prose", "web") and params.clean.boilerplate.remove
         lines = chosen(measures.lines, measures.long, params.clean.boilerplate) if removes else {}
         found[uri] = Choice(kind, why, params.clean.thresholds(kind), expected(measures.languages), lines)
     return found

@@ -1,92 +1,107 @@
-"""Published rules of text quality: one function a rule, which keeps a document (None) or names why not.
+"""Published rules of text quality: a function each, which says of every document of a shard whether it is against it.
 
 Thresholds are given in `params.clean` or those of a kind of text (`presets.CLEAN_PRESETS`); each rule says who
-published it. All apply to text as `clean.normalise` leaves it.
+published it. Here are those for files; Gopher's are in `rules_gopher.py`, those of C4 and FineWeb in `rules_web.py`.
+All apply to text as `clean.normalise` leaves it.
 """
 
-import re
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
+
+from tasks.big_data import rules_gopher as gopher
+from tasks.big_data import rules_web as web
+from tasks.big_data.judging import Against, Figures, share
+from tasks.big_data.vocabulary import STOP_BITS
 from tasks.params import Thresholds
 
-_NOT_ALPHANUMERIC = re.compile(r"[\W_]+")
-# Gopher (https://arxiv.org/abs/2112.11446, appendix A.1.1) counts lines that begin with a bullet.
-_BULLETS = ("•", "‣", "▪", "◦", "●", "○", "- ", "* ")
-_ELLIPSES = ("...", "…")
+# More than any list of stop words has.
+_ENOUGH = 64
 
 
-def too_short(text: str, limits: Thresholds) -> str | None:
+def too_short(of: Figures, limits: Thresholds) -> Against:
     """Gopher drops documents of fewer than 50 words; characters also measure text without spaces."""
-    return "too_short" if len(text) < limits.min_characters else None
+    return of["characters"] < limits.min_characters
 
 
-def too_long(text: str, limits: Thresholds) -> str | None:
-    """Gopher drops documents of over 100,000 words, The Stack (https://arxiv.org/abs/2211.15533) files over 1 MB."""
-    return "too_long" if len(text) > limits.max_characters else None
+def too_long(of: Figures, limits: Thresholds) -> Against:
+    """The Stack (https://arxiv.org/abs/2211.15533) drops files over 1 MB."""
+    return of["characters"] > limits.max_characters
 
 
-def long_line(text: str, limits: Thresholds) -> str | None:
+def long_line(of: Figures, limits: Thresholds) -> Against:
     """Codex (https://arxiv.org/abs/2107.03374) drops code with a line over 1000; prose has a paragraph a line."""
-    if len(text) <= limits.max_line_characters:
-        return None
-    return "long_line" if max(map(len, text.split("\n"))) > limits.max_line_characters else None
+    return of["longest_line"] > limits.max_line_characters
 
 
-def long_lines(text: str, limits: Thresholds) -> str | None:
+def long_lines(of: Figures, limits: Thresholds) -> Against:
     """Codex drops code whose mean line is over 100 characters: data rather than text."""
-    return "long_lines" if len(text) > limits.max_mean_line_characters * (text.count("\n") + 1) else None
+    return of["characters"] > limits.max_mean_line_characters * (of["line_feeds"] + 1)
 
 
-def few_letters(text: str, limits: Thresholds) -> str | None:
+def few_letters(of: Figures, limits: Thresholds) -> Against:
     """BigCode (https://arxiv.org/abs/2305.06161) drops files with under 0.25 of letters and digits: dumps, drawings."""
-    letters = len(_NOT_ALPHANUMERIC.sub("", text))
-    return "few_letters" if letters < limits.min_alphanumeric_share * len(text) else None
+    return of["alphanumerics"] < limits.min_alphanumeric_share * of["characters"]
 
 
-def repeated_lines(text: str, limits: Thresholds) -> str | None:
-    """Gopher (table A1) drops documents by the share of characters in lines that occurred before."""
-    lines = Counter(line for line in map(str.strip, text.split("\n")) if line)
-    repeated = sum((len(line) + 1) * (count - 1) for line, count in lines.items())
-    return "repeated_lines" if repeated > limits.max_duplicate_line_share * len(text) else None
-
-
-def bullet_lines(text: str, limits: Thresholds) -> str | None:
-    """Gopher drops documents of which more than 0.9 of the lines begin with a bullet."""
-    lines = [line for line in map(str.lstrip, text.split("\n")) if line]
-    bullets = sum(line.startswith(_BULLETS) for line in lines)
-    return "bullet_lines" if bullets > limits.max_bullet_line_share * len(lines) else None
-
-
-def ellipsis_lines(text: str, limits: Thresholds) -> str | None:
-    """Gopher drops documents of which more than 0.3 of the lines end in an ellipsis: teasers."""
-    if not any(ellipsis in text for ellipsis in _ELLIPSES):
-        return None
-    lines = [line for line in map(str.rstrip, text.split("\n")) if line]
-    ellipses = sum(line.endswith(_ELLIPSES) for line in lines)
-    return "ellipsis_lines" if ellipses > limits.max_ellipsis_line_share * len(lines) else None
-
-
-def damaged(text: str, limits: Thresholds) -> str | None:
+def damaged(of: Figures, limits: Thresholds) -> Against:
     """U+FFFD stands for bytes that an earlier program could not decode (Unicode 16, section 5.22)."""
-    return "damaged" if text.count("\ufffd") > limits.max_replacement_share * len(text) else None
+    return share(of["replacements"], of["characters"]) > limits.max_replacement_share
 
 
-Rule = Callable[[str, Thresholds], str | None]
+Rule = Callable[[Figures, Thresholds], Against]
 # Rule -> key of `params.clean` with its threshold, in the order in which reasons are named.
-RULES: dict[Rule, str] = {
+RULES: Mapping[Rule, str] = {
     too_short: "min_characters",
     too_long: "max_characters",
     long_line: "max_line_characters",
     long_lines: "max_mean_line_characters",
     few_letters: "min_alphanumeric_share",
-    repeated_lines: "max_duplicate_line_share",
-    bullet_lines: "max_bullet_line_share",
-    ellipsis_lines: "max_ellipsis_line_share",
     damaged: "max_replacement_share",
+    gopher.few_words: "min_words",
+    gopher.many_words: "max_words",
+    gopher.short_words: "min_mean_word_characters",
+    gopher.long_words: "max_mean_word_characters",
+    gopher.symbols: "max_symbol_word_ratio",
+    gopher.bullet_lines: "max_bullet_line_share",
+    gopher.ellipsis_lines: "max_ellipsis_line_share",
+    gopher.few_alphabetic_words: "min_alphabetic_word_share",
+    gopher.few_stop_words: "min_stop_words",
+    gopher.repeated_lines: "max_repeated_line_share",
+    gopher.repeated_line_characters: "max_repeated_line_character_share",
+    gopher.repeated_paragraphs: "max_repeated_paragraph_share",
+    gopher.repeated_paragraph_characters: "max_repeated_paragraph_character_share",
+    gopher.frequent_ngrams: "max_top_ngram_shares",
+    gopher.repeated_ngrams: "max_repeated_ngram_shares",
+    web.few_sentences: "min_sentences",
+    web.lorem_ipsum: "drop_lorem_ipsum",
+    web.curly_brackets: "drop_curly_brackets",
+    web.unended_lines: "min_ended_line_share",
+    web.short_lines: "max_short_line_share",
+    web.repeated_text: "max_repeated_text_share",
+    web.lists: "max_line_feed_word_ratio",
 }
 
 
-def reasons_against(text: str, limits: Thresholds) -> tuple[str, ...]:
-    """Every rule that the text breaks."""
-    return tuple(reason for rule in RULES if (reason := rule(text, limits)))
+def reasons_against(figures: Figures, limits: Thresholds, languages: Sequence[str]) -> list[tuple[str, ...]]:
+    """Every rule that each document breaks, by name.
+
+    Args:
+        figures: of the documents, from `kernel.statistics`.
+        limits: thresholds for all of them.
+        languages: ISO 639-1 code of each; where there is no list of stop words for it, that rule is not applied.
+    """
+    of = figures.copy()
+    of["stop_words"] = _stop_words(figures["stop_words"], languages)
+    against = np.array([rule(of, limits) for rule in RULES])
+    names = [rule.__name__ for rule in RULES]
+    reasons: list[tuple[str, ...]] = [()] * len(figures)
+    for row in np.flatnonzero(against.any(axis=0)):
+        reasons[row] = tuple(names[rule] for rule in np.flatnonzero(against[:, row]))
+    return reasons
+
+
+def _stop_words(bits: Figures, languages: Sequence[str]) -> Figures:
+    """How many stop words of its language occur in each document."""
+    of_language = np.array([STOP_BITS.get(language, 0) for language in languages], np.int64)
+    return np.where(of_language != 0, np.bitwise_count(bits & of_language), _ENOUGH)

@@ -75,6 +75,11 @@ class Batches:
         epochs_B, places_B = np.divmod(numbers_B, self.windows)
         return np.concatenate([self._epoch(e)[places_B[epochs_B == e]] for e in np.unique(epochs_B).tolist()])
 
+    def rows_of(self, start: int, stop: int) -> NDArray[np.int64]:
+        """Numbers of the windows that have tokens `start` to `stop` (exclusive) of the stream, in the first epoch."""
+        order = self._epoch(0)
+        return np.flatnonzero((order < stop) & (order + self.sequence_length >= start))
+
     def shards(self, step: int, micro_shards: int, *, rank: int, workers: int) -> list[tuple[Tokens, Tokens]]:
         """Inputs and targets (B / M, S) of each of a worker's micro-shards: its contiguous part of the batch.
 

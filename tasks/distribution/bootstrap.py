@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr, stdtrit
 
 Floats = npt.NDArray[np.float64]
 # R resamples, G groups. Drawn in pieces of at most this many indices, so that memory stays small.
@@ -86,6 +85,9 @@ def expanded_tail(tail: float, freedom: float) -> float:
     """
     if freedom <= 0:
         return 0.0
+    # Here, because it takes a third of a second to import, and every `abcd` command would wait for it.
+    from scipy.special import ndtr, stdtrit
+
     return float(ndtr(np.sqrt((freedom + 1) / freedom) * stdtrit(freedom, tail)))
 
 

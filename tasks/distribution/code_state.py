@@ -36,6 +36,16 @@ class CodeState(BaseModel):
         return not self.patch and not self.left_out and self.commit is not None
 
 
+def is_only_here(clone: Path, commit: str) -> bool:
+    """Whether a clone has remotes and, as far as it knows, none of them has the commit.
+
+    Raises:
+        StepError: git is missing or refuses.
+    """
+    has_remotes = bool(git(clone, "remote").split())
+    return has_remotes and not git(clone, "branch", "--remotes", "--contains", commit).strip()
+
+
 def code_state(workspace: Path) -> CodeState:
     """Commit and uncommitted changes of a clone; its index stays as it is.
 

@@ -17,6 +17,7 @@ from infra.releases import CANDIDATE, CHAMPION, Registry
 from infra.settings import Settings
 from infra.signed_log import Release, Summary, canonical
 from tasks import params as params_file
+from tasks.distribution.code_state import is_only_here
 from tasks.distribution.dvc_remote import push_data
 from tasks.distribution.promotion import promote_as_judged
 from tasks.distribution.record import make_record
@@ -98,8 +99,14 @@ def store_release(
     paths = _release_files(settings.artifacts)
     files = {name: put_file(registry, path) for name, path in paths.items()}
     record = make_record(settings, name=name, identity=identity, verdict=verdict.model_dump(mode="json"))
-    if not record["code"]["commit"] or record["code"]["patch"] or record["code"]["left_out"]:
+    commit = record["code"]["commit"]
+    if not commit or record["code"]["patch"] or record["code"]["left_out"]:
         logger.warning("the release is of code that is not committed; its record keeps the changes as a patch")
+    if commit and is_only_here(settings.main, commit):
+        logger.warning(
+            "commit %s is on no git remote: type `git push`, or `abcd reproduce` can make this release again here alone",
+            commit[:12],
+        )
     release, is_new = add_release(
         registry,
         key,

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from tasks import params, presets
 
 ROOT = Path(__file__).parents[2]
-GUIDE, KINDS = ROOT / "docs" / "your-text.md", ("prose", "code", "notes")
+GUIDE, KINDS = ROOT / "docs" / "your-text.md", ("prose", "code", "notes", "web")
 MINIMAL = {"blueprint": {"preset": "nano"}, "discover": {"sources": ["notes"]}}
 
 
@@ -130,6 +130,16 @@ def test_every_kind_of_text_has_every_threshold(kind: str):
 
 
 def test_the_guide_shows_the_thresholds_as_they_are():
-    rows = re.findall(r"^\| `clean\.(\w+)` \|[^|]*\| ([\d,.]+) \| ([\d,.]+) \| ([\d,.]+) \|", GUIDE.read_text(), re.M)
-    shown = {kind: {key: float(values[i].replace(",", "")) for key, *values in rows} for i, kind in enumerate(KINDS)}
-    assert shown == presets.CLEAN_PRESETS
+    cells = r"\| ([^|]+) " * len(KINDS)
+    rows = re.findall(rf"^\| `clean\.(\w+)` \|[^|]*{cells}\|", GUIDE.read_text(), re.M)
+    shown = {kind: {key: values[i] for key, *values in rows} for i, kind in enumerate(KINDS)}
+    assert shown == {
+        kind: {key: "off" if value == presets.OFF[key] else _cell(value) for key, value in values.items()}
+        for kind, values in presets.CLEAN_PRESETS.items()
+    }
+
+
+def _cell(value: float | tuple[float, ...]) -> str:
+    if isinstance(value, tuple):
+        return " ".join(map(str, value))
+    return "yes" if value is True else f"{value:,}"

@@ -14,7 +14,7 @@ from tasks.params import Clean
 from tasks.presets import CLEAN_PRESETS, TextKind
 from tests.tasks_rows import one_row
 
-PROSE = "".join(f"Line {n} of a text says something that no other line does.\n" for n in range(20))
+PROSE = "".join(f"Line {n} has pump {7 * n}, valve {11 * n} and belt {13 * n} of shift {17 * n}.\n" for n in range(20))
 NOTE = "PH639 REPLACE AUTO GREASER UNIT"
 
 
@@ -116,7 +116,7 @@ def test_what_is_no_document_of_prose_may_be_a_good_note(text):
     [
         ("def f() -> int: ...\ndef g() -> int: ...\ndef h() -> int: ...\nclass Any:\n    x = 1\n", list, str),
         ("".join(f" * parameter {n} of the function\n" for n in range(30)), list, str),
-        ("".join(f"A paragraph {n} without an end, {'and more of it ' * 20}\n" for n in range(9)), str, list),
+        ("\n".join(" ".join(f"and {31 * n + m} more" for m in range(25)) for n in range(9)), str, list),
     ],
 )  # fmt: skip
 def test_code_is_judged_as_code(text, prose, code):

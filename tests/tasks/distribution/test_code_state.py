@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from tasks.distribution.code_state import code_state
+from tasks.distribution.code_state import code_state, is_only_here
 from tasks.report import StepError
 
 
@@ -35,6 +35,19 @@ def test_a_clean_clone_is_its_commit(clone):
     (clone / "params.yaml").write_text("a: 2\n")  # both are in the record in full
     (clone / "dvc.lock").write_text("stages: {}\n")
     assert code_state(clone).is_committed
+
+
+def test_a_commit_that_no_remote_has_is_known(clone, tmp_path):
+    first = git(clone, "rev-parse", "HEAD").decode().strip()
+    assert not is_only_here(clone, first)  # there is no remote that could have it
+    git(tmp_path, "init", "-q", "--bare", "remote")
+    git(clone, "remote", "add", "origin", str(tmp_path / "remote"))
+    assert is_only_here(clone, first)
+    git(clone, "push", "-q", "origin", "main")
+    assert not is_only_here(clone, first)
+    git(clone, "commit", "-q", "--allow-empty", "-m", "second")
+    assert is_only_here(clone, git(clone, "rev-parse", "HEAD").decode().strip())
+    assert not is_only_here(clone, first)
 
 
 def test_changes_and_new_files_come_back_from_the_patch(clone, tmp_path):

@@ -1,0 +1,143 @@
+"""Words that the compiled pass knows, as tables by their hash: stop words by language, English abbreviations."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+# FNV-1a, 64 bits (https://datatracker.ietf.org/doc/html/draft-eastlake-fnv): the hash of a word is that of its bytes.
+SEED = 0xCBF29CE484222325
+MULTIPLIER = 0x100000001B3
+SLOTS = 1 << 12
+_MASK = (1 << 64) - 1
+
+# Gopher's rule (https://arxiv.org/abs/2112.11446, appendix A.1.1) has the English ones; those of other languages are
+# their counterparts among the most frequent words. As they stand in a text: a capital letter is another word.
+STOPS_BY_LANGUAGE: Mapping[str, tuple[str, ...]] = {
+    "en": ("the", "be", "to", "of", "and", "that", "have", "with"),
+    "de": ("der", "die", "das", "und", "in", "zu", "den", "mit", "von", "ist", "nicht", "des", "für", "auf"),
+}
+# Each stop word of a language has a bit of the language's own.
+STOP_BITS: dict[str, int] = {}
+STOP_WORDS: dict[str, int] = {}
+_bit = 0
+for _language, _words in STOPS_BY_LANGUAGE.items():
+    for _word in _words:
+        STOP_WORDS[_word] = STOP_WORDS.get(_word, 0) | 1 << _bit
+        STOP_BITS[_language] = STOP_BITS.get(_language, 0) | 1 << _bit
+        _bit += 1
+
+# spaCy's for English (MIT): they keep their full stop, which then ends no sentence.
+ABBREVIATIONS = dict.fromkeys(
+    [
+        "Mt.",
+        "Ak.",
+        "Ala.",
+        "Apr.",
+        "Ariz.",
+        "Ark.",
+        "Aug.",
+        "Calif.",
+        "Colo.",
+        "Conn.",
+        "Dec.",
+        "Del.",
+        "Feb.",
+        "Fla.",
+        "Ga.",
+        "Ia.",
+        "Id.",
+        "Ill.",
+        "Ind.",
+        "Jan.",
+        "Jul.",
+        "Jun.",
+        "Kan.",
+        "Kans.",
+        "Ky.",
+        "La.",
+        "Mar.",
+        "Mass.",
+        "Mich.",
+        "Minn.",
+        "Miss.",
+        "N.C.",
+        "N.D.",
+        "N.H.",
+        "N.J.",
+        "N.M.",
+        "N.Y.",
+        "Neb.",
+        "Nebr.",
+        "Nev.",
+        "Nov.",
+        "Oct.",
+        "Okla.",
+        "Ore.",
+        "Pa.",
+        "S.C.",
+        "Sep.",
+        "Sept.",
+        "Tenn.",
+        "Va.",
+        "Wash.",
+        "Wis.",
+        "a.m.",
+        "Adm.",
+        "Bros.",
+        "co.",
+        "Co.",
+        "Corp.",
+        "D.C.",
+        "Dr.",
+        "e.g.",
+        "E.g.",
+        "E.G.",
+        "Gen.",
+        "Gov.",
+        "i.e.",
+        "I.e.",
+        "I.E.",
+        "Inc.",
+        "Jr.",
+        "Ltd.",
+        "Md.",
+        "Messrs.",
+        "Mo.",
+        "Mont.",
+        "Mr.",
+        "Mrs.",
+        "Ms.",
+        "p.m.",
+        "Ph.D.",
+        "Prof.",
+        "Rep.",
+        "Rev.",
+        "Sen.",
+        "St.",
+        "vs.",
+        "v.s.",
+    ],
+    1,
+)
+
+
+def hash_of(word: str) -> int:
+    """As the compiled pass does it."""
+    code = SEED
+    for byte in word.encode():
+        code = (code ^ byte) * MULTIPLIER & _MASK
+    return code
+
+
+def slots(words: Mapping[str, int]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """Hash and value of each word, at the place that the last bits of its hash say or the next that is free."""
+    codes = np.zeros(SLOTS, np.uint64)
+    values = np.zeros(SLOTS, np.int64)
+    for word, value in words.items():
+        code = hash_of(word)
+        slot = code % SLOTS
+        while codes[slot]:
+            slot = (slot + 1) % SLOTS
+        codes[slot], values[slot] = code, value
+    return codes, values
