@@ -24,6 +24,8 @@ SCHEMA = pl.Schema({name: pl.String() for name in COLUMNS})
 REJECTED_SCHEMA = pl.Schema({**SCHEMA, "reasons": pl.List(pl.String)})
 INDEX, REJECTED = "shards.json", "rejected"
 SHARD_BYTES = 16 << 20
+EVALUATION_FILE = "evaluation.parquet"  # n-grams of evaluations, which `discover` pins for `dedup`
+EVALUATION_SCHEMA = pl.Schema({"gram": pl.UInt64(), "file": pl.String()})
 _ID_DIGITS = 32
 _EXAMPLES = 3
 # Part of the bytes of every table: a change re-runs what follows. Level 1 writes half as fast again as 3, and is a
