@@ -38,7 +38,7 @@ def run(
         ),
     ] = None,
     text_column: Annotated[
-        str | None, typer.Option(help="Column of .jsonl and .parquet sources that holds the text.")
+        str | None, typer.Option(help="Column of tables that holds the text, or a template: {title} {body}.")
     ] = None,
     name: Annotated[
         str | None, typer.Option(help="Name of the model; made from the first source if not given.")

@@ -6,6 +6,7 @@ What is left open here is as `ingest` and `clean` say for all sources (`Params.s
 import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
+from string import Formatter
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import parse_qsl, urlsplit
 
@@ -59,6 +60,10 @@ class Source(BaseModel):
                 "the URL holds a password or a token, which params.yaml and records would keep; "
                 "put it into an environment variable and write ${VARIABLE} in its place"
             )
+        try:
+            list(Formatter().parse(self.text))
+        except ValueError as error:
+            raise ValueError(f"text: expected a column or a template of columns in braces: {error}") from None
         is_files = "://" not in self.uri or self.uri.startswith((S3, *HTTP))
         if self.query and is_files:
             raise ValueError(f"query: {self.uri!r} is no database URL, as in postgresql://user:${{PASSWORD}}@host/name")

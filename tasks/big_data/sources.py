@@ -9,7 +9,11 @@ from tasks.big_data.formats import COMPRESSION_SUFFIXES, FORMATS, named
 from tasks.big_data.places import Place, Stamp, base_of
 from tasks.sealed import read_sealed, write_sealed
 
-READ_SUFFIXES = f"{' '.join(FORMATS)}, and {' '.join(COMPRESSION_SUFFIXES)} of them"
+# In words for errors; the endings of source code are too many.
+READ_SUFFIXES = (
+    f"{' '.join(suffix for suffix, format in FORMATS.items() if format != 'code')}, those of source code, "
+    f"and {' '.join(COMPRESSION_SUFFIXES)} of them"
+)
 # A file changed this shortly before it was read may change again within one tick of the file system's clock.
 _RACY_NANOSECONDS = 2_000_000_000
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from flows.asked import Change, asked
 from infra.settings import Settings
+from tasks.params import override
 from tests.conftest import Clone
 
 
@@ -46,3 +47,13 @@ def test_without_any_commit_there_is_none(settings: Settings):
     found = asked(settings)
     assert found.commit == ""
     assert found.changes
+
+
+def test_what_is_said_of_a_source_is_told(settings: Settings):
+    commit(settings.workspace)
+    file = settings.workspace / "params.yaml"
+    override(file, [("discover.sources", ["docs", {"uri": "log.csv", "metadata": ["id", "asset"]}])])
+    found = asked(settings)
+    now = "docs, (uri log.csv, metadata id, asset)"
+    assert found.changes == (Change(key="discover.sources", before="python:stdlib", now=now),)
+    assert found.sources == ("docs", "log.csv")

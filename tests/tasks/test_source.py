@@ -62,6 +62,7 @@ def test_what_a_source_says_comes_before_what_is_said_for_all():
         ({"uri": "x", "weight": 0}, "discover.sources.0.weight: found 0; input should be greater than 0"),
         ({"uri": "x", "language": "german"}, 'discover.sources.0.language: found "german"; string should match'),
         ({"uri": "x", "kind": "poem"}, "discover.sources.0.kind: found \"poem\"; input should be"),
+        ({"uri": "x", "text": "{a"}, "discover.sources.0: text: expected a column or a template of columns in braces"),
         ({"uri": "x", "query": "select 1"}, "discover.sources.0: query: 'x' is no database URL"),
         ({"uri": "x", "watermark": "id"}, "discover.sources.0: watermark: 'x' has no query"),
         ({"uri": "https://h/a.csv", "exclude": ["b"]}, "discover.sources.0: exclude: 'https://h/a.csv' is no folder"),
@@ -169,3 +170,13 @@ def test_a_source_named_on_the_command_line_keeps_what_is_said_of_it(workspace: 
     params.override(file, _assignments(["./log.csv", "new/**/*.md"], None, None, [], workspace))
     sources = params.load(file).discover.sources
     assert sources == (Source(uri="log.csv", text="raw"), Source(uri="new/**/*.md"))
+
+
+def test_the_guide_has_each_key_and_an_example_that_can_be_used():
+    guide = (Path(__file__).parents[2] / "docs" / "sources.md").read_text()
+    assert [name for name in Source.model_fields if not re.search(rf"^\| .*`{name}`", guide, re.M)] == []
+    examples = re.findall(r"```yaml\n(.*?)```", guide, re.S)
+    said = [YAML(typ="safe").load(example.replace("discover:\n  sources:\n", "")) for example in examples]
+    sources = [source for example in said for source in parsed(*example).discover.sources]
+    assert len(said) == 5
+    assert {name for source in sources for name in source.model_fields_set} == set(Source.model_fields)

@@ -1,6 +1,8 @@
 """Clean documents: one form of a text, and published rules at their thresholds."""
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tasks.big_data import documents
 from tasks.big_data.clean import Treatment, work
@@ -117,8 +119,8 @@ def test_mojibake_is_repaired_and_counted_but_not_in_code(workspace):
     report = workspace.run("clean")
     assert workspace.texts("clean") == {"docs/a.txt": GERMAN, "docs/b.txt": GERMAN, "docs/c.txt": PROSE}
     assert report.facts["mojibake_repaired"] == 1
-    for given in ({"preset": "code"}, {"repair_mojibake": False}):
-        workspace.set(clean=given)
+    for said in ({"preset": "code"}, {"repair_mojibake": False}):
+        workspace.set(clean=said)
         assert workspace.run("clean").facts["mojibake_repaired"] == 0
         assert workspace.texts("clean")["docs/a.txt"] == damaged
         workspace.values["clean"] = {}
@@ -136,7 +138,81 @@ def test_lines_that_many_documents_end_with_are_removed_counted_and_not_shown_wi
     }
     assert report.facts["boilerplate"] == {"docs": ["This message of ACME, ask <EMAIL>, is co (20 documents)"]}
     assert report.facts["boilerplate_lines"] == {"docs": 20}
-    for given in ({"boilerplate": {"remove": False}}, {"boilerplate": {"min_documents": 21}}, {"preset": "notes"}):
-        workspace.values["clean"] = given
+    for said in ({"boilerplate": {"remove": False}}, {"boilerplate": {"min_documents": 21}}, {"preset": "notes"}):
+        workspace.values["clean"] = said
         workspace.run("clean")
         assert workspace.texts("clean") == {**letters, "docs/x.txt": PROSE}
+
+
+LINES = st.sampled_from(
+    ["", "Page of a manual of the plant", FOOTER, "fÃ¼r die Pumpe", "für die Pumpe", "e\u0301\r", "\x00", "text \t",
+     *GERMAN.split("\n")]
+)  # fmt: skip
+DOCUMENT = st.tuples(
+    st.sampled_from(["a", "b"]), st.sampled_from([".txt", ".md", ".py"]), st.lists(LINES, max_size=12).map("\n".join)
+)
+
+
+def shards(workspace, parts: list[list[int]], drawn: list[tuple[str, str, str]]) -> None:
+    """An output of `ingest`: in each part the documents of these numbers."""
+    index = []
+    for name, numbers in enumerate(parts):
+        rows = []
+        for number in numbers:
+            source, suffix, text = drawn[number]
+            uri = f"{source}/{number}{suffix}"
+            digest = documents.digest_of(text)
+            rows.append((documents.document_id(uri), uri, source, uri, "MIT", "", "", text, digest))
+        table = documents.pl.DataFrame(rows, schema=documents.SCHEMA, orient="row")
+        documents.write_all(workspace.out("ingest"), table, documents.REJECTED_SCHEMA.to_frame(), name=str(name))
+        index += documents.read_index(workspace.out("ingest"))
+    documents.write_index(workspace.out("ingest"), index)
+
+
+def cleaned(workspace) -> tuple[documents.pl.DataFrame, documents.pl.DataFrame]:
+    return documents.read(workspace.out("clean")).sort("id"), documents.read_rejected(workspace.out("clean")).sort("id")
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(DOCUMENT, min_size=1, max_size=30), st.randoms(use_true_random=False))
+def test_nothing_is_lost_and_neither_order_nor_memory_changes_anything(make_workspace, drawn, shuffle):
+    limits = {"min_characters": 5, "languages": ["de"], "boilerplate": {"min_documents": 2, "min_share": 0.2}}
+    numbers = list(range(len(drawn)))
+    shuffle.shuffle(numbers)
+    cut = len(numbers) // 2
+    found = []
+    first, second = numbers[:cut], numbers[cut:]
+    for parts in ([first, second], [sorted(second), first]):
+        workspace = make_workspace()
+        workspace.set(clean=limits, discover={"sources": ["a", {"uri": "b", "kind": "prose"}]})
+        shards(workspace, parts, drawn)
+        try:
+            report = workspace.run("clean")
+        except StepError:
+            assert not found
+            return
+        assert report.rows_in == report.rows_out + report.rows_rejected == len(drawn)
+        kept, dropped = cleaned(workspace)
+        assert sorted([*kept["id"], *dropped["id"]]) == sorted(documents.read(workspace.out("ingest"))["id"])
+        assert all(documents.digest_of(text) == digest for text, digest in kept.select("text", "digest").iter_rows())
+        came = {drawn_text for _, _, drawn_text in drawn}
+        assert set(dropped["text"]) <= came
+        once = workspace.bytes_of("clean")
+        workspace.run("clean")
+        assert workspace.bytes_of("clean") == once
+        workspace.run("clean", cache=workspace.root / "another", data_engine="one")
+        assert workspace.bytes_of("clean") == once
+        found.append((kept, dropped))
+    assert all(kept.equals(found[0][0]) and dropped.equals(found[0][1]) for kept, dropped in found)
+
+
+def test_a_new_source_does_not_touch_the_shards_of_others(workspace):
+    drawn = [("a", ".txt", PROSE + FOOTER), ("a", ".txt", GERMAN), ("b", ".txt", FRENCH)]
+    workspace.set(discover={"sources": ["a", "b"]})
+    shards(workspace, [[0, 1]], drawn)
+    workspace.run("clean")
+    kept = set((workspace.root / ".abcd/cache/shards/clean").iterdir())
+    shards(workspace, [[0, 1], [2]], drawn)
+    workspace.run("clean")
+    assert kept < set((workspace.root / ".abcd/cache/shards/clean").iterdir())
+    assert len(set((workspace.root / ".abcd/cache/shards/clean").iterdir())) == len(kept) + 1
