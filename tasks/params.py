@@ -270,10 +270,19 @@ class Dedup(Section):
         default=True, description="documents that differ only in white space and case count as the same"
     )
     min_jaccard: float = Field(
-        default=0.7, ge=0.5, le=1, description="share of word 5-grams in common that makes near copies"
+        default=0.8, ge=0.5, le=1, description="share of word 5-grams in common that makes near copies"
+    )
+    near_kinds: tuple[TextKind, ...] = Field(
+        default=("prose", "code"), description="kinds of text where near copies go; notes may differ in a number alone"
     )
     min_block_bytes: int = Field(
         default=200, ge=0, description="blocks of text so long stay in one of the documents that have them; 0: in all"
+    )
+    block_kinds: tuple[TextKind, ...] = Field(
+        default=("prose",), description="kinds of text where repeated blocks go; code would break without them"
+    )
+    evaluation_files: tuple[str, ...] = Field(
+        default=(), description="texts that must not be trained on: .jsonl, .txt, .parquet; files, folders or globs"
     )
 
 

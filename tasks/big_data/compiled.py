@@ -1,32 +1,48 @@
-"""Functions become machine code that runs without the GIL, and is kept for the next process.
+"""Where numba keeps the machine code of kernels: by what they are made of, so that all clones and checkouts share it.
 
-Without numba's run time (`_nrt`, https://github.com/numba/numba/blob/main/numba/core/options.py) nothing is allocated
-inside and no references are counted, which is half of the time of a pass that calls small functions on arrays.
+Numba's own places go by the path of the source, and every checkout of a run would compile anew for half a minute.
 """
 
 import hashlib
+import os
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-import numba
+from numba.core.caching import UserWideCacheLocator
 
-_OPTIONS: dict[str, Any] = {"nogil": True, "_nrt": False}
-# Part of another: not kept by itself, so that what is kept was all made at one time.
-part_of_a_pass = numba.njit(**_OPTIONS)
+_ROOM = Path(__file__).parent
 
 
-def whole_pass(*modules: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Compile a function that Python calls, and keep it until one of these modules of this folder is another.
+class Locator(UserWideCacheLocator):
+    """A folder for each state of the kernels, below `NUMBA_CACHE_DIR` or the user's cache folder."""
 
-    numba itself looks at the file of the function alone, and would run old code after a change in another one.
-    """
-    texts = [(Path(__file__).parent / f"{module}.py").read_bytes() for module in modules]
-    stamp = hashlib.sha256(b"".join(texts)).hexdigest()
+    def __init__(self, py_func: Callable[..., Any], py_file: str) -> None:
+        super().__init__(py_func, py_file)
+        self._cache_path = str(_root() / kernels_digest())
 
-    def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-        made: Any = numba.njit(**_OPTIONS, cache=True)(function)
-        made._cache._cache_file._source_stamp = stamp
-        return made
+    @classmethod
+    def from_function(cls, py_func: Callable[..., Any], py_file: str) -> Self | None:
+        """A locator for a kernel of this room; others have numba's own."""
+        if Path(py_file).parent != _ROOM:
+            return None
+        found: Self | None = super().from_function(py_func, py_file)
+        return found
 
-    return compiled
+
+@cache
+def kernels_digest() -> str:
+    """Digest of all modules with kernels: one may be compiled into another, which numba alone would not notice."""
+    digest = hashlib.sha256()
+    for file in sorted(_ROOM.glob("*.py")):
+        content = file.read_bytes()
+        if b"numba" in content:
+            digest.update(file.name.encode() + hashlib.sha256(content).digest())
+    return digest.hexdigest()[:16]
+
+
+def _root() -> Path:
+    if given := os.environ.get("NUMBA_CACHE_DIR"):
+        return Path(given)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "abcd" / "kernels"

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from infra.settings import Settings
 from tasks.big_data import keepers
-from tasks.big_data.documents import REJECTED_SCHEMA, Sifted, read_index, read_shard, sifted, with_texts
+from tasks.big_data.decontaminate import CONTAMINATED_FILE, LISTED, contaminated
+from tasks.big_data.documents import REJECTED_SCHEMA, Sifted, read_index, read_shard, sifted, with_texts, write_table
 from tasks.big_data.engine import Engine, engine
 from tasks.big_data.keepers import HELD_OUT, OTHER, TRAINED, Stand
 from tasks.big_data.memory import Memory
@@ -24,15 +25,16 @@ from tasks.big_data.near import candidates, remembered_in, verified
 from tasks.big_data.paragraphs import repeated, without_blocks
 from tasks.big_data.sides import SIDES_FILE, write_sides
 from tasks.big_data.sift import sift
-from tasks.big_data.sketches import DIGEST, ID, SCORE, Sketches, make_sketches
+from tasks.big_data.sketches import DIGEST, ID, SCORE, Sketches, Without, make_sketches
 from tasks.big_data.split import choose, trained_before
 from tasks.fingerprints import Fingerprints
-from tasks.params import Pack, Params
+from tasks.params import Dedup, Pack, Params
 from tasks.report import Report
 
 DUPLICATE_OF, NEAR_DUPLICATE_OF = "duplicate_of", "near_duplicate_of"
 NEAR_COPY_OF_HELD_OUT = "near_copy_of_held_out"
 ONLY_REPEATED_BLOCKS = "only_repeated_blocks"
+CONTAMINATED = "contaminated"
 
 
 class Against(NamedTuple):
@@ -46,6 +48,7 @@ class Found(NamedTuple):
     """What a comparison of all documents found."""
 
     sides: NDArray[np.uint8]
+    contaminated: pl.DataFrame
     stand: Stand
     lost: dict[int, NDArray[np.uint64]]
     facts: dict[str, Any]
@@ -56,19 +59,23 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
     source = settings.artifacts / "privacy"
     shards = read_index(source)
     with engine(settings) as where, _scratch(settings.cache) as folder:
-        memory = Memory(settings.cache / "shards" / "sketches")
-        sketches = make_sketches(source, shards, params.dedup, (), memory, where, folder)
+        memory, without = Memory(settings.cache / "shards" / "sketches"), _left_out(settings.artifacts, params.dedup)
+        sketches = make_sketches(source, shards, params.dedup, without, memory, where, folder)
         found = compare(params, settings, sketches, source, where, folder)
     extras = _extras(found, sketches, source)
     tally = sift("dedup", source, out, work, params.dedup.min_block_bytes, settings, extras=extras)
+    write_table(out / CONTAMINATED_FILE, found.contaminated.select(list(LISTED)))
     counts = write_sides(out / SIDES_FILE, _sides(found.sides, sketches, source, out))
     return tally.report("dedup", {**found.facts, **tally.facts, "sides": counts})
 
 
 def compare(params: Params, settings: Settings, sketches: Sketches, source: Path, where: Engine, folder: Path) -> Found:
     """Sides, copies and repeated blocks of all documents."""
-    sides = sides_of(sketches, params.pack, trained_before(settings.artifacts / "discover"))
+    discover, memory = settings.artifacts / "discover", Memory(settings.cache / "shards" / "evaluation")
+    sides = sides_of(sketches, params.pack, trained_before(discover))
+    hits = contaminated(discover, source, sketches.shards, memory, where, folder / "evaluation")
     compared = np.ones(len(sketches), np.bool_)
+    compared[sketches.starts[hits["shard"].to_numpy()] + hits["row"].to_numpy()] = False
     merit = keepers.merits(sketches, sides)
     same = keepers.exact_pairs(sketches, compared)
     members = np.unique(np.concatenate([same.first, same.second]))
@@ -77,12 +84,13 @@ def compare(params: Params, settings: Settings, sketches: Sketches, source: Path
     pairs = verified(
         *candidates(sketches, compared, merit), sketches, source, where, folder, remembered_in(settings.cache)
     ).at_least(params.dedup.min_jaccard)
-    members = np.unique(np.concatenate([pairs.first, pairs.second]))
-    near = keepers.near_stand(pairs, keepers.rank(members, sketches, source, sides))
+    near = keepers.near_stand(pairs, merit)
     compared[near.removed] = False
     stand = keepers.together(exact, near)
     lost = repeated(sketches, compared, merit)
-    return Found(sides, stand, lost, keepers.group_facts(same, pairs, stand, sketches, source))
+    facts = keepers.group_facts(same, pairs, stand, sketches, source)
+    by_file = hits.group_by("file").len().sort("file")
+    return Found(sides, hits, stand, lost, {**facts, "contaminated": dict(by_file.iter_rows())})
 
 
 def sides_of(sketches: Sketches, pack: Pack, trained: Fingerprints | None) -> NDArray[np.uint8]:
@@ -122,11 +130,33 @@ def _extras(found: Found, sketches: Sketches, source: Path) -> dict[str, Against
         named = zip(stand.removed[mine], stand.keeper[mine], stand.exact[mine], strict=True)
         words = [f"{_word(found.sides[gone], found.sides[by], exact=exact)}:{ids[by]}" for gone, by, exact in named]
         reasons[number] = list(zip(rows, words, strict=True))
+    first = found.contaminated.unique(["shard", "row"], keep="first", maintain_order=True)
+    for number, row, file in first.select("shard", "row", "file").iter_rows():
+        reasons.setdefault(number, []).append((row, f"{CONTAMINATED}:{file}"))
     none = np.zeros((0, 2), np.uint64)
     return {
         sketches.shards[number].name: Against(tuple(reasons.get(number, ())), found.lost.get(number, none))
         for number in sorted({*reasons, *found.lost})
     }
+
+
+def _left_out(artifacts: Path, dedup: Dedup) -> Without:
+    """Sources of other kinds of text than those where near copies and repeated blocks go."""
+    kinds = kinds_of(artifacts / "clean")
+    near, blocks = (
+        tuple(source for source, kind in sorted(kinds.items()) if kind not in wanted)
+        for wanted in (dedup.near_kinds, dedup.block_kinds)
+    )
+    return Without(near, blocks)
+
+
+def kinds_of(clean: Path) -> dict[str, str]:
+    """Kind of text of each source, as `clean` found it; none where it left no word."""
+    try:
+        presets: dict[str, str] = Report.read(clean).facts.get("presets", {})
+    except FileNotFoundError:
+        return {}
+    return {source: said.partition(":")[0] for source, said in presets.items()}
 
 
 def _word(side: int, keeper_side: int, *, exact: bool) -> str:

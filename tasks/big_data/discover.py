@@ -14,6 +14,7 @@ from typing import Any
 
 from infra.settings import Settings
 from tasks.big_data.base import fetch_base
+from tasks.big_data.documents import EVALUATION_FILE, EVALUATION_SCHEMA, write_table
 from tasks.big_data.look import Found, look
 from tasks.big_data.manifest import MANIFEST, compared, read_manifest, write_manifest
 from tasks.big_data.personal_names import read_names
@@ -28,11 +29,11 @@ logger = logging.getLogger(__name__)
 _ASKED = ("uri", "format", "exclude", "query", "watermark")
 BASE, BASE_FILES, CHAMPION, SNAPSHOTS = "base.json", "base", "champion.json", "snapshots"
 NAMES = "names.csv"
-_FILES = (MANIFEST, BASE, CHAMPION, NAMES)
+_FILES = (MANIFEST, BASE, CHAMPION, NAMES, EVALUATION_FILE)
 
 
 def run(params: Params, settings: Settings, out: Path) -> Report:
-    """Write `sources.jsonl`, `base.json`, `base/`, `champion.json` and `names.csv`, or keep the ones there are.
+    """Write the manifest, the base, the champion, the names and n-grams of evaluations, or keep the ones there are.
 
     Raises:
         StepError: a source is missing, is empty, or has nothing that can be read; a release cannot be had.
@@ -49,6 +50,7 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
     digests = Digests(settings)
     (out / SNAPSHOTS).mkdir()
     found = look(params.discover.sources, settings, digests, out / SNAPSHOTS)
+    evaluations = _pin_evaluations(params, settings, digests, out)
     digests.save()
     _say_what_changed(before, found)
     champion = _champion(params, settings)
@@ -59,6 +61,7 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
     names = _names(params.privacy.names_file, settings)
     (out / NAMES).write_bytes(names)
     facts = _facts(found, params, champion) | {"base": base.get("ref"), "names": _names_facts(names)}
+    facts["evaluations"] = evaluations
     summary = f"{facts['files']:,} source files, {facts['bytes'] / 1e6:.1f} MB"
     return Report(step="discover", summary=summary, facts=facts)
 
@@ -89,7 +92,19 @@ def _digest(params: Params) -> str:
     asked = params.discover.model_dump(exclude={"sources"})
     asked["names_file"] = params.privacy.names_file
     asked["sources"] = [[getattr(source, name) for name in _ASKED] for source in params.discover.sources]
+    asked["evaluation_files"] = params.dedup.evaluation_files
     return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
+
+
+def _pin_evaluations(params: Params, settings: Settings, digests: Digests, out: Path) -> dict[str, Any]:
+    """Write what must not be trained on."""
+    if not params.dedup.evaluation_files:
+        write_table(out / EVALUATION_FILE, EVALUATION_SCHEMA.to_frame())
+        return {}
+    # Here, because only who has evaluations waits for numba.
+    from tasks.big_data.evaluation import pin
+
+    return pin(params.dedup.evaluation_files, settings, digests, out)
 
 
 def _names(names_file: str | None, settings: Settings) -> bytes:

@@ -24,6 +24,8 @@ SCHEMA = pl.Schema({name: pl.String() for name in COLUMNS})
 REJECTED_SCHEMA = pl.Schema({**SCHEMA, "reasons": pl.List(pl.String)})
 INDEX, REJECTED = "shards.json", "rejected"
 SHARD_BYTES = 16 << 20
+EVALUATION_FILE = "evaluation.parquet"  # n-grams of evaluations, which `discover` pins for `dedup`
+EVALUATION_SCHEMA = pl.Schema({"gram": pl.UInt64(), "file": pl.String()})
 _ID_DIGITS = 32
 _EXAMPLES = 3
 # Part of the bytes of every table: a change re-runs what follows. Level 1 writes half as fast again as 3, and is a
@@ -252,9 +254,16 @@ def read_rejected(folder: Path) -> pl.DataFrame:
     return pl.concat([REJECTED_SCHEMA.to_frame(), *(pl.read_parquet(path, glob=False) for path in paths)])
 
 
-def files_of(name: str, sifted: Sifted) -> tuple[Shard, dict[str, bytes]]:
-    """A parted shard as its entry of the index and its files: accepted rows, and rejected ones where there are some."""
-    accepted = parquet_bytes(sifted.accepted.select(COLUMNS))
+def files_of(name: str, sifted: Sifted, accepted: bytes | None = None) -> tuple[Shard, dict[str, bytes]]:
+    """A parted shard as its entry of the index and its files: accepted rows, and rejected ones where there are some.
+
+    Args:
+        name: of the shard.
+        sifted: its rows.
+        accepted: the file of the accepted rows, where it is there already.
+    """
+    if accepted is None:
+        accepted = parquet_bytes(sifted.accepted.select(COLUMNS))
     files = {part(name): accepted}
     if sifted.rejected.height:
         files[f"{REJECTED}/{part(name)}"] = parquet_bytes(sifted.rejected.select(list(REJECTED_SCHEMA)))

@@ -1,4 +1,4 @@
-"""What is counted of a document, by name and by column; and the types of what the compiled pass takes."""
+"""What is counted of a document, by name and by column; and the types of what numba's pass takes."""
 
 import numpy as np
 from numpy.typing import NDArray

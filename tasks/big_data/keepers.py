@@ -1,9 +1,9 @@
 """Pairs of documents that are nearly the same -> which one stands for which, by a rule that no order changes.
 
 First comes what the base was trained on (it cannot be held out), then what is held out, then the longer text, then the
-smaller uri. In that order a document is kept unless a kept one stands for it. So each document that is removed is as
-similar to the one it names as was asked for: chains of versions do not collapse into one, and no document that is kept
-for training is a near copy of one that is held out.
+smaller hash of the id; of those that are the same, the smaller uri. In that order a document is kept unless a kept one
+stands for it. So each document that is removed is as similar to the one it names as was asked for: chains of versions
+do not collapse into one, and no document that is kept for training is a near copy of one that is held out.
 """
 
 from collections.abc import Sequence
@@ -81,15 +81,11 @@ def exact_stand(pairs: Pairs, ranked: pl.DataFrame) -> Stand:
     return Stand(best["place"].to_numpy(), best["keeper"].to_numpy(), np.ones(best.height, np.bool_))
 
 
-def near_stand(pairs: Pairs, ranked: pl.DataFrame) -> Stand:
+def near_stand(pairs: Pairs, merit: NDArray[np.uint64]) -> Stand:
     """What is removed for a better one of its pairs."""
     places = np.unique(np.concatenate([pairs.first, pairs.second]))
-    order = (
-        pl.DataFrame({"place": places, "number": np.arange(len(places))})
-        .join(ranked, on="place")
-        .sort("side", "length", "uri")["number"]
-        .to_numpy()
-    )
+    # The same order as where pairs of long runs are proposed, else the best of a run could go and leave the others.
+    order = np.argsort(merit[places], kind="stable")
     one, other = np.searchsorted(places, pairs.first), np.searchsorted(places, pairs.second)
     starts_at, neighbours = np.concatenate([one, other]), np.concatenate([other, one])
     by_first = np.argsort(starts_at, kind="stable")
@@ -118,11 +114,8 @@ def together(exact: Stand, near: Stand) -> Stand:
 
 
 def rank(places: Places, sketches: Sketches, source: Path, sides: NDArray[np.uint8]) -> pl.DataFrame:
-    """Columns place, side, length (the longer the smaller), uri of some documents."""
-    uris = named(places, sketches, source, ["uri"])
-    return uris.with_columns(
-        side=pl.Series(sides[places]), length=pl.Series(-sketches.at(WORDS, places).astype(np.int64))
-    )
+    """Columns place, side, uri of some documents."""
+    return named(places, sketches, source, ["uri"]).with_columns(side=pl.Series(sides[places]))
 
 
 def named(places: Places, sketches: Sketches, source: Path, columns: Sequence[str]) -> pl.DataFrame:

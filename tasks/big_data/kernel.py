@@ -1,4 +1,4 @@
-"""The bytes of a shard become the figures that the rules of quality look at: one pass, compiled, without the GIL.
+"""The bytes of a shard become the figures that the rules of quality look at: one pass, compiled by numba.
 
 What each figure counts is said in `figures.py`, what the published rules make of them in `rules.py`.
 """
@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.big_data.characters import HIGH, LETTER, NEWLINE, RARE, SENTENCE_END, SPACE, UPPER, classes
-from tasks.big_data.compiled import part_of_a_pass, whole_pass
 from tasks.big_data.figures import (
     ALPHANUMERICS,
     BULLET_LINES,
@@ -44,6 +43,7 @@ from tasks.big_data.figures import (
     Ints,
     Offsets,
 )
+from tasks.big_data.passes import part_of_a_pass, whole_pass
 from tasks.big_data.repetition import ROLL, ngrams, repeats
 from tasks.big_data.vocabulary import ABBREVIATIONS, MULTIPLIER, SEED, STOP_WORDS, slots
 from tasks.big_data.words import (
@@ -119,7 +119,7 @@ def _measured(data: Bytes, offsets: Offsets, kept: Bytes, ends: Offsets) -> NDAr
     return out.view(STATISTICS)[:, 0]
 
 
-@whole_pass("kernel", "words", "repetition", "characters", "vocabulary", "figures")
+@whole_pass
 def _measure(
     data: Bytes, offsets: Offsets, done: int, out: Ints, of_byte: Bits, of_point: Bits, stops: Codes, stop_bits: Ints,
     shorts: Codes, codes: Codes, lines: Codes, blocks: Codes, places: Ints, sizes: Ints, block_sizes: Ints,

@@ -25,19 +25,20 @@ _SAMPLE_BYTES = 4 * MIB
 _DELIMITERS = ",;\t|"
 _DELIMITER_ROWS = 50
 _CANNOT_DECODE = "mixed_encodings"
+_MOST_NULS = 0.01
+_NO_LIMIT = 2**31 - 1
 
 
 def read_csv(file: BinaryIO, reading: Reading, *, tabs: bool = False) -> Iterator[Row]:
     """Rows of CSV below its first one, which names the columns (https://www.rfc-editor.org/rfc/rfc4180)."""
-    limit = reading.options.limits.line_bytes
     sample = file.read(_SAMPLE_BYTES)
     if not sample:
         return
     # A character may be cut in two at the end of a sample; a line end is none of its bytes.
     whole_lines = sample[: sample.rfind(b"\n") + 1] if len(sample) == _SAMPLE_BYTES and b"\n" in sample else sample
-    encoding = encoding_of(whole_lines)
-    delimiter = reading.options.delimiter or ("\t" if tabs else _delimiter(whole_lines.decode(encoding)))
-    csv.field_size_limit(max(csv.field_size_limit(), limit))
+    encoding = _encoding(whole_lines)
+    delimiter = reading.options.delimiter or ("\t" if tabs else _delimiter(whole_lines.decode(encoding, "replace")))
+    csv.field_size_limit(_NO_LIMIT)  # of the process; `_Lines` has ours
     stream = io.TextIOWrapper(
         cast(BinaryIO, io.BufferedReader(Joined(sample, file), MIB)),
         encoding=encoding,
@@ -45,6 +46,22 @@ def read_csv(file: BinaryIO, reading: Reading, *, tabs: bool = False) -> Iterato
         newline="",
     )
     yield from _csv_rows(stream, delimiter, encoding.removesuffix("-sig"), reading)
+
+
+def _encoding(sample: bytes) -> str:
+    """Encoding of most rows; those in another one or with NUL bytes are said row by row.
+
+    Raises:
+        UnreadableError: it is `binary`, or in an `unknown_encoding`.
+    """
+    if sample.count(b"\0") < _MOST_NULS * len(sample):
+        sample = sample.replace(b"\0", b"")
+    try:
+        return encoding_of(sample)
+    except UnreadableError as error:
+        if error.reason == _CANNOT_DECODE:
+            return "utf-8"
+        raise
 
 
 class Joined(io.RawIOBase):
@@ -72,7 +89,8 @@ def _csv_rows(stream: io.TextIOWrapper, delimiter: str, encoding: str, reading: 
         number += names is not None
         try:
             record = next(records, None)
-        except csv.Error:  # a quote that is never closed, or a field beyond the limit
+        except csv.Error:  # a quote that is never closed
+            lines.start()
             yield Row(number, "", "", "broken_csv")
             records = csv.reader(lines, delimiter=delimiter)
             continue
@@ -80,6 +98,7 @@ def _csv_rows(stream: io.TextIOWrapper, delimiter: str, encoding: str, reading: 
             raise UnreadableError(_CANNOT_DECODE) from None
         if record is None:
             return
+        lines.start()
         if lines.too_long:
             lines.too_long = False
             yield Row(number, "", "", "line_too_long")
@@ -98,6 +117,11 @@ class _Lines:
     def __init__(self, stream: io.TextIOWrapper, limit: int) -> None:
         self._stream, self._limit = stream, limit
         self.too_long = False
+        self._record = 0
+
+    def start(self) -> None:
+        """A record is over."""
+        self._record = 0
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -106,6 +130,9 @@ class _Lines:
         line = self._stream.readline(self._limit)
         if not line:
             raise StopIteration
+        if self._record > self._limit:
+            raise csv.Error("record beyond the limit")
+        self._record += len(line)
         if len(line) == self._limit and not line.endswith(("\n", "\r")):
             self.too_long = True
             while (line := self._stream.readline(self._limit)) and not line.endswith(("\n", "\r")):

@@ -1,9 +1,9 @@
-"""What occurs again in a document: lines, paragraphs, n-grams of words; compiled, in time that grows with the words."""
+"""What occurs again in a document: lines, paragraphs, n-grams of words; compiled by numba, in time that grows with the words."""
 
 import numpy as np
 
-from tasks.big_data.compiled import part_of_a_pass
 from tasks.big_data.figures import REPEATED_5, REPEATED_FILLED_CHARACTERS, REPEATED_LINES, TOP_2, Codes, Ints
+from tasks.big_data.passes import part_of_a_pass
 from tasks.big_data.vocabulary import SEED
 
 # Odd numbers of no meaning, from SplitMix64 and wyhash.

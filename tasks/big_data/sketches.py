@@ -8,6 +8,7 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -28,11 +29,18 @@ _COLUMNS = BANDS + 6
 _SKETCH, _BLOCKS = "sketch", "blocks"
 
 
+class Without(NamedTuple):
+    """Sources that are left out of a comparison."""
+
+    near: tuple[str, ...]
+    blocks: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class _Task:
     data: bytes
     dedup: Dedup
-    without_blocks: tuple[str, ...]
+    without: Without
 
 
 class Sketches:
@@ -78,7 +86,7 @@ class Sketches:
 
 
 def make_sketches(
-    source: Path, shards: Sequence[Shard], dedup: Dedup, without_blocks: tuple[str, ...], memory: Memory, where: Engine,
+    source: Path, shards: Sequence[Shard], dedup: Dedup, without: Without, memory: Memory, where: Engine,
     folder: Path,
 ) -> Sketches:  # fmt: skip
     """Sketch each shard that is not remembered.
@@ -87,15 +95,15 @@ def make_sketches(
         source: folder of the table.
         shards: of the table.
         dedup: what counts as the same.
-        without_blocks: sources whose blocks do not count.
+        without: sources that are not compared in some way.
         memory: sketches of earlier runs.
         where: engine.
         folder: for the files, on the file system of the memory.
     """
     given = (dedup.ignore_whitespace, dedup.min_block_bytes)
-    keys = [key_of("sketch", *given, without_blocks, shard.sha256) for shard in shards]
+    keys = [key_of("sketch", *given, *without, shard.sha256) for shard in shards]
     missing = [n for n, key in enumerate(keys) if memory.recall(key, folder / str(n)) is None]
-    tasks = (_Task((source / part(shards[n].name)).read_bytes(), dedup, without_blocks) for n in missing)
+    tasks = (_Task((source / part(shards[n].name)).read_bytes(), dedup, without) for n in missing)
     for number, files in zip(missing, where.map(_sketch, tasks), strict=True):
         memory.keep(keys[number], files, {}, folder / str(number))
     return Sketches(shards, folder)
@@ -114,7 +122,8 @@ def _sketch(task: _Task) -> dict[str, bytes]:
     columns[KEY], columns[KEY_END] = keys.T if task.dedup.ignore_whitespace else _halves(frame["digest"])
     columns[SCORE] = [score(id_) for id_ in frame["id"]]
     columns[ID], columns[DIGEST], columns[WORDS] = _halves(frame["id"])[0], _halves(frame["digest"])[0], counts
-    counted = ~frame["source"].is_in(task.without_blocks).to_numpy()[block_rows[:n_blocks].astype(np.int64)]
+    columns[:BANDS, frame["source"].is_in(task.without.near).to_numpy()] = 0
+    counted = ~frame["source"].is_in(task.without.blocks).to_numpy()[block_rows[:n_blocks].astype(np.int64)]
     block_keys, block_rows = block_keys[:n_blocks][counted], block_rows[:n_blocks][counted]
     order = np.lexsort((block_rows, block_keys))
     return {_SKETCH: columns.tobytes(), _BLOCKS: np.stack([block_keys[order], block_rows[order]]).tobytes()}

@@ -1,4 +1,4 @@
-"""Words that the compiled pass knows, as tables by their hash: stop words by language, English abbreviations."""
+"""Words that numba's pass knows, as tables by their hash: stop words by language, English abbreviations."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Parts of a text become words, as spaCy's tokenizer for English makes them (`characters.py`); compiled."""
+"""Parts of a text become words, as spaCy's tokenizer for English makes them (`characters.py`); compiled by numba."""
 
 from typing import Any
 
@@ -20,7 +20,6 @@ from tasks.big_data.characters import (
     SYMBOL,
     UPPER,
 )
-from tasks.big_data.compiled import part_of_a_pass
 from tasks.big_data.figures import (
     ALPHANUMERICS,
     ELLIPSES,
@@ -35,6 +34,7 @@ from tasks.big_data.figures import (
     Codes,
     Ints,
 )
+from tasks.big_data.passes import part_of_a_pass
 from tasks.big_data.vocabulary import MULTIPLIER, SEED, SLOTS
 
 # Places in `now`, the state within a document: words so far; whether the last one ended a sentence; how many did in

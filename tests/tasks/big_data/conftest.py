@@ -1,6 +1,7 @@
 """A workspace of files, and steps run in it as `python -m tasks STEP` runs them."""
 
 import importlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 
 from infra.settings import Settings
 from tasks.big_data import documents, sides, split
+from tasks.big_data.evaluation import pin
+from tasks.big_data.sources import Digests
 from tasks.params import Params
 from tasks.report import Report, step_output, write_json
 
@@ -65,8 +68,16 @@ class Workspace:
         table = pl.DataFrame(rows, schema=documents.SCHEMA, orient="row")
         documents.write_all(self.out(step), table, documents.REJECTED_SCHEMA.to_frame())
         write_json(self.out("discover") / "base.json", {})
+        self.put_evaluations({})
         if step == "validate":
             self.put_sides(table["id"])
+
+    def put_evaluations(self, texts: dict[str, list[str]]) -> None:
+        """Pin evaluations by file, as if `discover` had looked at them."""
+        for name, rows in texts.items():
+            self.file(name, "".join(f"{json.dumps({'text': text})}\n" for text in rows))
+        settings = self.settings()
+        pin(tuple(texts), settings, Digests(settings), self.out("discover"))
 
     def put_sides(self, ids: pl.Series) -> None:
         """Decide sides of documents, as if `dedup` had run."""

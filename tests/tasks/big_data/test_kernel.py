@@ -3,12 +3,14 @@
 import re
 from collections import Counter
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks.big_data import kernel
 from tasks.big_data.figures import CURLY_BRACKETS, FIELDS
 from tasks.big_data.kernel import c4_lines, statistics
 
@@ -25,6 +27,12 @@ def figures(text: str) -> dict[str, int]:
 
 def test_there_is_a_place_for_each_figure():
     assert len(FIELDS) == len(set(FIELDS)) == CURLY_BRACKETS + 1
+
+
+@pytest.mark.parametrize("module", ["characters", "figures", "passes", "repetition", "vocabulary", "words"])
+def test_machine_code_is_made_anew_when_what_it_is_made_of_is_another(module):
+    """`compiled.kernels_digest` goes by the modules that name numba."""
+    assert "numba" in Path(kernel.__file__).with_name(f"{module}.py").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
