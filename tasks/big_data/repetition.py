@@ -1,4 +1,4 @@
-"""What occurs again in a document: lines, paragraphs, n-grams of words; compiled by numba, in time that grows with the words."""
+"""What occurs again in a document: lines, paragraphs, n-grams of words; by numba, in time that grows with the words."""
 
 import numpy as np
 
