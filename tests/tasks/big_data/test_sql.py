@@ -6,6 +6,8 @@ from collections.abc import Iterator
 import polars as pl
 import pytest
 import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tasks.big_data import snapshot, sql
 from tasks.big_data.manifest import read_manifest
@@ -68,9 +70,9 @@ def sent(monkeypatch) -> list[int]:
     return counts
 
 
-def look(workspace, source: dict[str, object], **settings: object):
+def look(workspace, source: dict[str, object], **how: object):
     workspace.set(discover={"sources": [source]})
-    return workspace.run("discover", discover=True, **settings)
+    return workspace.run("discover", discover=True, **how)
 
 
 def snapshots(workspace) -> dict[str, bytes]:
@@ -255,3 +257,29 @@ def test_another_database_is_asked_in_the_same_way(workspace, tmp_path):
     look(workspace, {"uri": f"sqlite:///{path}", "query": "SELECT * FROM log", "watermark": "n"})
     workspace.run("ingest")
     assert set(workspace.texts("ingest").values()) == {"one", "two"}
+
+
+@given(nights=st.lists(st.lists(st.integers(0, 6), max_size=6), min_size=1, max_size=5), rows=st.integers(1, 4))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=15)
+def test_nights_give_the_bytes_of_one_look_whatever_comes(make_workspace, monkeypatch, nights, rows):
+    """Marks repeat within a night and over nights; a night may bring none; parts are of any size."""
+    monkeypatch.setattr(snapshot, "PART_ROWS", rows)
+    nightly, once = make_workspace(), make_workspace()
+    engine = sa.create_engine(f"sqlite:///{nightly.root}/log.db", poolclass=sa.NullPool)
+    source = {"uri": f"sqlite:///{nightly.root}/log.db", "query": "SELECT * FROM log", "watermark": "at"}
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE log (at INTEGER, text TEXT)")
+        connection.exec_driver_sql("INSERT INTO log VALUES (0, 'first')")
+    look(nightly, source)
+    latest, count = 0, 0
+    for night in nights:
+        with engine.begin() as connection:
+            for step in sorted(night):
+                count += 1
+                connection.exec_driver_sql(f"INSERT INTO log VALUES ({latest + step}, 'row {count * 7 % 11}')")
+        latest += max(night, default=0)
+        look(nightly, source)
+    look(once, source)
+    assert snapshots(nightly) == snapshots(once)
+    texts = [text for part in (nightly.out("discover")).rglob("*.parquet") for text in pl.read_parquet(part)["text"]]
+    assert len(texts) == count + 1
