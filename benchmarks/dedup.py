@@ -97,7 +97,9 @@ def write(folder: Path, texts: Iterable[str]) -> int:
 
     from tasks.big_data import documents
 
-    shards, rows, size, total = [], [], 0, 0
+    shards: list[documents.Shard] = []
+    rows: list[documents.Document] = []
+    size = total = 0
     folder.mkdir(parents=True)
 
     def flush() -> None:

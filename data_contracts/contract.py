@@ -1,27 +1,31 @@
-"""A contract becomes rules: row rules, run vectorised so that each rejected row has all it broke, and table rules.
+"""A contract becomes rules: of rows, run vectorised so that each rejected row has all it broke, and of tables.
 
 What a contract says and this module does not run is refused, never passed over.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import polars as pl
-from open_data_contract_standard.model import DataQuality, SchemaObject, SchemaProperty
+from open_data_contract_standard.model import DataQuality, OpenDataContractStandard, SchemaObject, SchemaProperty
 
-from data_contracts.odcs import ContractError, read_odcs
+from data_contracts.errors import ContractError
+from data_contracts.odcs import read_odcs
+from data_contracts.uniqueness import repeats
 
-DOCUMENTS = Path(__file__).with_name("documents.odcs.yaml")
+ENDING = ".odcs.yaml"
+ROOM = Path(__file__).parent
+DOCUMENTS, RAW, PACKED = (ROOM / f"{name}{ENDING}" for name in ("documents", "raw", "packed"))
 GREAT_EXPECTATIONS = "great-expectations"
+ROW_COUNT = "expect_table_row_count_to_be_between"
 _TYPES: Mapping[str, pl.DataType] = {
     "string": pl.String(), "integer": pl.Int64(), "number": pl.Float64(), "boolean": pl.Boolean(),
 }  # fmt: skip
 # Check -> rows of a column that break it, given the value in the contract.
 _BROKEN: Mapping[str, Callable[[pl.Expr, Any], pl.Expr]] = {
     "required": lambda column, _: column.is_null(),
-    "unique": lambda column, _: column.is_not_null() & ~column.is_first_distinct(),
     "minLength": lambda column, value: column.str.len_chars() < value,
     "maxLength": lambda column, value: column.str.len_chars() > value,
     "pattern": lambda column, value: ~column.str.contains(value),
@@ -57,6 +61,14 @@ class TableRule(NamedTuple):
     arguments: Mapping[str, Any]
 
 
+class QueryRule(NamedTuple):
+    """One limit on tables: a query that gives one number, which must be this one."""
+
+    name: str
+    query: str
+    must_be: float
+
+
 class Judged(NamedTuple):
     """Rows that keep the contract, and rows that do not, with the names of all rules they broke in `reasons`."""
 
@@ -72,6 +84,7 @@ class Contract:
     columns: Mapping[str, pl.DataType]
     row_rules: tuple[RowRule, ...]
     table_rules: tuple[TableRule, ...]
+    query_rules: tuple[QueryRule, ...]
     max_rejected_share: float
 
     @classmethod
@@ -81,43 +94,65 @@ class Contract:
         Raises:
             ContractError: the file is not readable, or says something that is not run.
         """
-        odcs = read_odcs(path)
-        tables = {schema.name: schema for schema in odcs.schema_ or []}
+        tables = cls.read_all(path)
         if table is None and len(tables) == 1:
             table = next(iter(tables))
         if table not in tables:
-            raise ContractError(f"{path}: expected a schema named {table!r}, found {sorted(map(str, tables))}")
+            raise ContractError(f"{path}: expected a schema named {table!r}, found {sorted(tables)}")
+        return tables[table]
+
+    @classmethod
+    def read_all(cls, path: Path) -> dict[str, Self]:
+        """Contracts on all tables of a file, by name.
+
+        Raises:
+            ContractError: the file is not readable, or says something that is not run.
+        """
+        odcs = read_odcs(path)
         try:
-            return cls._compile(f"{table} {odcs.version}", tables[table])
+            return {str(schema.name): cls._compile(odcs, schema) for schema in odcs.schema_ or []}
         except ContractError as error:
             raise ContractError(f"{path}: {error}") from None
 
     @classmethod
-    def _compile(cls, title: str, schema: SchemaObject) -> Self:
-        properties = schema.properties or []
+    def _compile(cls, odcs: OpenDataContractStandard, schema: SchemaObject) -> Self:
+        properties, name = schema.properties or [], str(schema.name)
+        is_one = len(odcs.schema_ or []) == 1
+        said = [_table_rule(quality, name) for quality in schema.quality or [] if quality.type != "text"]
         return cls(
-            title=title,
+            title=f"{name if is_one else f'{odcs.name}.{name}'} {odcs.version}",
             columns={str(column.name): _type_of(column) for column in properties},
             row_rules=tuple(rule for column in properties for rule in _row_rules(column)),
-            table_rules=tuple(_table_rule(quality) for quality in schema.quality or [] if quality.type != "text"),
+            table_rules=tuple(rule for rule in said if isinstance(rule, TableRule)),
+            query_rules=tuple(rule for rule in said if isinstance(rule, QueryRule)),
             max_rejected_share=_max_rejected_share(schema),
         )
+
+    @property
+    def name(self) -> str:
+        """Name of the table."""
+        return self.title.split()[0].rpartition(".")[2]
+
+    @property
+    def rules(self) -> int:
+        """How many limits it has."""
+        return len(self.row_rules) + len(self.table_rules) + len(self.query_rules)
 
     @property
     def unique_columns(self) -> tuple[str, ...]:
         """Columns of which no value may come twice."""
         return tuple(rule.column for rule in self.row_rules if rule.check == "unique")
 
-    def repeats(self, keys: pl.DataFrame) -> pl.DataFrame:
+    def repeats(self, parts: Callable[[], Iterable[pl.DataFrame]]) -> pl.DataFrame:
         """Broken `unique` rules, a boolean column each: rows of a whole table whose value came before.
 
         Args:
-            keys: `unique_columns` of all rows, in the order of the table.
+            parts: gives the table's parts, in their order, with `unique_columns` at least; called twice if need be.
         """
-        return keys.select(rule.broken() for rule in self.row_rules if rule.check == "unique")
+        return repeats(parts, {rule.name: rule.column for rule in self.row_rules if rule.check == "unique"})
 
     def judge(self, frame: pl.DataFrame, repeats: pl.DataFrame | None = None) -> Judged:
-        """Part rows by the row rules.
+        """Part rows by the row rules; rows that all keep them come back as the frame that was given.
 
         Args:
             frame: a table, or a part of one.
@@ -127,13 +162,17 @@ class Contract:
             ContractError: a column is missing or of another type.
         """
         self._check_columns(frame)
-        rules = [rule.broken() for rule in self.row_rules if rule.check != "unique"]
-        broken = frame.select(rules).hstack(self.repeats(frame) if repeats is None else repeats)
-        names = [rule.name for rule in self.row_rules]
-        reasons = pl.concat_list(pl.when(pl.col(name)).then(pl.lit(name)) for name in names).list.drop_nulls()
-        judged = frame.with_columns(broken.select(reasons=reasons)["reasons"])
-        good = pl.col("reasons").list.len() == 0
-        return Judged(judged.filter(good).drop("reasons"), judged.filter(~good))
+        broken = self.broken(frame, self.repeats(lambda: [frame]) if repeats is None else repeats)
+        if not broken.width or not (bad := broken.select(pl.any_horizontal(pl.all())).to_series()).any():
+            return Judged(frame, frame.clear().with_columns(reasons=pl.Series(dtype=pl.List(pl.String))))
+        names = [pl.when(pl.col(name)).then(pl.lit(name)) for name in broken.columns]
+        reasons = broken.filter(bad).select(reasons=pl.concat_list(names).list.drop_nulls())
+        return Judged(frame.filter(~bad), frame.filter(bad).hstack(reasons))
+
+    def broken(self, frame: pl.DataFrame, repeats: pl.DataFrame) -> pl.DataFrame:
+        """A boolean column for each row rule: rows that break it."""
+        alone = frame.select(rule.broken() for rule in self.row_rules if rule.check != "unique")
+        return alone.hstack(repeats).select(rule.name for rule in self.row_rules)
 
     def _check_columns(self, frame: pl.DataFrame) -> None:
         found = dict(frame.schema)
@@ -183,18 +222,29 @@ def _quality_rule(column: str, quality: DataQuality) -> RowRule:
     )
 
 
-def _table_rule(quality: DataQuality) -> TableRule:
+def _table_rule(quality: DataQuality, table: str) -> TableRule | QueryRule:
     name = str(quality.name)
     if quality.type == "custom" and quality.engine == GREAT_EXPECTATIONS and isinstance(quality.implementation, dict):
         said = quality.implementation
         return TableRule(name, str(said.get("type")), dict(said.get("kwargs", {})))
-    low, high = quality.mustBeGreaterOrEqualTo, quality.mustBeLessOrEqualTo
+    if quality.type == "sql" and quality.query and quality.mustBe is not None:
+        return QueryRule(name, quality.query, float(quality.mustBe))
+    given = dict(quality.arguments or {})
+    if quality.metric == "duplicateValues" and quality.mustBe == 0 and list(given) == ["properties"]:
+        columns = ", ".join(f'"{column}"' for column in given["properties"])
+        counted = f'SELECT COUNT(*) AS times FROM "{table}" GROUP BY {columns}'
+        return QueryRule(name, f"SELECT COUNT(*) FROM ({counted}) AS t WHERE times > 1", 0.0)
+    exact = quality.mustBe
+    low = exact if exact is not None else quality.mustBeGreaterOrEqualTo
+    high = exact if exact is not None else quality.mustBeLessOrEqualTo
     if quality.metric == "rowCount" and (low is not None or high is not None):
         limits = {"min_value": low, "max_value": high}
-        given = {key: value for key, value in limits.items() if value is not None}
-        return TableRule(name, "expect_table_row_count_to_be_between", given)
+        bounds = {key: value for key, value in limits.items() if value is not None}
+        return TableRule(name, ROW_COUNT, bounds)
     raise ContractError(
-        f"quality {name!r} is not run; allowed: metric rowCount with mustBeGreaterOrEqualTo or mustBeLessOrEqualTo, "
+        f"quality {name!r} is not run; allowed: metric rowCount with mustBe, mustBeGreaterOrEqualTo or "
+        "mustBeLessOrEqualTo, "
+        "metric duplicateValues with arguments properties and mustBe: 0, type sql with a query and mustBe, "
         f"or type custom with engine {GREAT_EXPECTATIONS}"
     )
 

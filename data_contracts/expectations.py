@@ -1,13 +1,15 @@
-"""A contract's rules become a Great Expectations suite, run on the accepted table, and Data Docs that say how it went.
+"""A contract's rules become two Great Expectations suites, and Data Docs that say how it went, both of bounded size.
 
-Row rules run here a second time, by other code: that accepted rows keep them is checked, not believed. The only
-module that knows Great Expectations; it takes seconds to import, so it is imported when it is needed.
+Table rules run on all accepted rows, of which they get the columns that they name. Row rules, which were run on every
+row before, run a second time, by other code, on a sample: that accepted rows keep them is checked, not believed. The
+only module that knows Great Expectations; it takes seconds to import, so it is imported when it is needed.
 """
 
 import logging
 import os
+import tempfile
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +18,7 @@ import polars as pl
 
 from data_contracts.contract import Contract, RowRule, TableRule
 from data_contracts.data_docs import settle
-from data_contracts.odcs import ContractError
+from data_contracts.errors import ContractError
 
 _EXAMPLES = 3
 # Great Expectations names a run by its time; two runs on the same table are the same run.
@@ -32,43 +34,84 @@ class Failure(NamedTuple):
     examples: tuple[str, ...]
 
 
-def columns_of(contract: Contract) -> list[str]:
-    """Columns that the suite needs."""
-    named = {rule.column for rule in contract.row_rules}
-    named |= {str(rule.arguments["column"]) for rule in contract.table_rules if "column" in rule.arguments}
+class Tables(NamedTuple):
+    """What the suites run on: `columns_of_table` of all accepted rows, and some of these rows, whole."""
+
+    whole: pl.DataFrame
+    sample: pl.DataFrame
+
+
+def columns_of_table(contract: Contract) -> list[str]:
+    """Columns that table rules name; of these all rows are needed."""
+    named = {str(rule.arguments["column"]) for rule in contract.table_rules if "column" in rule.arguments}
     return [column for column in contract.columns if column in named]
 
 
-def run_expectations(contract: Contract, frame: pl.DataFrame, docs: Path) -> list[Failure]:
-    """Run the suite on a table and write Data Docs, the same bytes for the same table, into `docs`.
+def run_expectations(contract: Contract, tables: Tables, docs: Path) -> list[Failure]:
+    """Run the suites and write Data Docs, the same bytes for the same tables, into `docs`.
 
     Args:
-        contract: what the table must be.
-        frame: `columns_of(contract)` of all accepted rows.
+        contract: what the tables must be.
+        tables: they themselves.
         docs: folder for the pages.
 
     Raises:
         ContractError: the contract names an expectation that does not exist, or one that could not be run.
     """
     context = _context(docs)
+    source = context.data_sources.add_pandas("artifacts")
+    rows = [_table_rule_of(rule) for rule in contract.row_rules]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of pandas and Great Expectations about each other
+        results = [
+            *_run(context, source, contract.title, "all-rows", contract.table_rules, _pandas(tables.whole)),
+            *_run(context, source, contract.title, "sample", rows, _pandas(tables.sample)),
+        ]
+        context.build_data_docs(site_names=["docs"])
+    settle(docs)
+    order = [*(rule.name for rule in contract.row_rules), *(rule.name for rule in contract.table_rules)]
+    return sorted(_failures(results), key=lambda failure: order.index(failure.rule))
+
+
+def run_table_rules(contract: Contract, rules: Sequence[TableRule], frame: pl.DataFrame) -> list[Failure]:
+    """Run table rules without pages.
+
+    Args:
+        contract: whose rules they are.
+        rules: some of its table rules.
+        frame: the columns that they name, of all rows.
+
+    Raises:
+        ContractError: an expectation does not exist, or could not be run.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        context = _context(Path(folder))
+        source = context.data_sources.add_pandas("artifacts")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pandas and Great Expectations about each other
+            return list(_failures(_run(context, source, contract.title, "all-rows", rules, _pandas(frame))))
+
+
+def _run(context: Any, source: Any, title: str, name: str, rules: Sequence[TableRule], table: Any) -> Iterable[Any]:
+    """Results of one suite."""
     from great_expectations import ExpectationSuite, ValidationDefinition
     from great_expectations.core.run_identifier import RunIdentifier
 
-    suite = context.suites.add(ExpectationSuite(name=contract.title.split()[0]))
-    suite.expectations = list(_expectations(contract))
+    if not rules:
+        return []
+    suite = context.suites.add(ExpectationSuite(name=f"{title.split()[0]}-{name}"))
+    suite.expectations = list(_expectations(title, rules))
     suite.save()
-    asset = context.data_sources.add_pandas("artifacts").add_dataframe_asset("validate")
-    batch = asset.add_batch_definition_whole_dataframe("accepted")
-    definition = context.validation_definitions.add(ValidationDefinition(name="contract", data=batch, suite=suite))
-    table = frame.select(columns_of(contract)).to_pandas(use_pyarrow_extension_array=True)
-    run = RunIdentifier(run_name=contract.title.replace(" ", "-"), run_time=RUN_TIME)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of pandas and Great Expectations about each other
-        result = definition.run(batch_parameters={"dataframe": table}, run_id=run)
-        context.build_data_docs(site_names=["docs"])
-    settle(docs)
-    order = [rule.name for rule in contract.row_rules] + [rule.name for rule in contract.table_rules]
-    return sorted(_failures(result.results), key=lambda failure: order.index(failure.rule))
+    batch = source.add_dataframe_asset(name).add_batch_definition_whole_dataframe("accepted")
+    definition = context.validation_definitions.add(ValidationDefinition(name=name, data=batch, suite=suite))
+    run = RunIdentifier(run_name=title.replace(" ", "-"), run_time=RUN_TIME)
+    results: Iterable[Any] = definition.run(batch_parameters={"dataframe": table}, run_id=run).results
+    return results
+
+
+def _pandas(frame: pl.DataFrame) -> Any:
+    """Texts of few values take a byte or four a row."""
+    return frame.to_pandas(use_pyarrow_extension_array=True)
 
 
 def _context(docs: Path) -> Any:
@@ -98,15 +141,15 @@ def _context(docs: Path) -> Any:
     return great_expectations.get_context(mode="ephemeral", project_config=config)
 
 
-def _expectations(contract: Contract) -> Iterable[Any]:
+def _expectations(title: str, rules: Iterable[TableRule]) -> Iterable[Any]:
     """An expectation for each rule, with the rule's name."""
     from great_expectations.expectations.registry import get_expectation_impl
 
-    for rule in [*map(_table_rule_of, contract.row_rules), *contract.table_rules]:
+    for rule in rules:
         try:
             yield get_expectation_impl(rule.expectation)(**rule.arguments, meta={"rule": rule.name})
         except Exception as error:  # Great Expectations raises what its many validators raise
-            raise ContractError(f"{contract.title}: rule {rule.name}: {rule.expectation}: {error}") from error
+            raise ContractError(f"{title}: rule {rule.name}: {rule.expectation}: {error}") from error
 
 
 def _table_rule_of(rule: RowRule) -> TableRule:

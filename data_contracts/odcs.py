@@ -13,11 +13,9 @@ from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from data_contracts.errors import ContractError
+
 API_VERSIONS = ("v3.1.0",)
-
-
-class ContractError(ValueError):
-    """A contract cannot be read or run, or a table cannot be compared with it; the message says where and what next."""
 
 
 def read_odcs(path: Path) -> OpenDataContractStandard:

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.markup import escape
 
-from flows import doctor, gc, night, operate, promotion, releases, reports, reproduction, run, runs, trace
+from data_contracts.errors import ContractError
+from flows import contracts, doctor, gc, night, operate, promotion, releases, reports, reproduction, run, runs, trace
 from flows.failure import SAYS_ALL
 from flows.platform_state import PlatformError
 from flows.server import ServerError
@@ -34,7 +35,9 @@ for panel, commands in COMMANDS.items():
     for command in commands:
         app.command(rich_help_panel=panel)(command)
 
-EXPECTED_ERRORS = (*SAYS_ALL, ServerError, PlatformError)
+app.add_typer(contracts.app, name="contract", rich_help_panel="Data")
+
+EXPECTED_ERRORS = (*SAYS_ALL, ServerError, PlatformError, ContractError)
 
 
 @app.callback()

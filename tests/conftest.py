@@ -13,6 +13,8 @@ import fsspec
 import pytest
 
 ROOT = Path(__file__).parents[1]
+# Kernels are compiled once, also for tests with an empty home.
+os.environ.setdefault("NUMBA_CACHE_DIR", str(Path.home() / ".cache" / "abcd" / "kernels"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -102,36 +102,45 @@ def decompressed(file: BinaryIO, compression: str, reading: Reading) -> BinaryIO
     return _buffered(Expanded(_ZstSource(file), reading, "corrupt_zstd"))
 
 
-def seekable(file: BinaryIO) -> BinaryIO:
+@contextmanager
+def seekable(file: BinaryIO) -> Iterator[BinaryIO]:
     """The file itself if one can move in it, else a copy on the disk (in memory while it is small)."""
     if file.seekable():
-        return file
-    copy = tempfile.SpooledTemporaryFile(_SPOOL_BYTES)  # noqa: SIM115 - lives as long as what is read from it
-    while block := file.read(_BUFFER_BYTES):
-        copy.write(block)
-    copy.seek(0)
-    return cast(BinaryIO, copy)
+        yield file
+        return
+    with tempfile.SpooledTemporaryFile(_SPOOL_BYTES) as copy:
+        while block := file.read(_BUFFER_BYTES):
+            copy.write(block)
+        copy.seek(0)
+        yield cast(BinaryIO, copy)
 
 
 def read_zip(file: BinaryIO, reading: Reading, depth: int, read: ReadInner) -> Iterator[Row]:
     """Rows of every file in a ZIP archive, in its order."""
-    with named_errors("corrupt_zip"):
-        archive = zipfile.ZipFile(seekable(file))
-    for member in archive.infolist():
-        if member.is_dir():
-            continue
-        reading.enter()
-        if member.flag_bits & _ENCRYPTED:
-            yield Row(None, "", "", "locked", _clean(member.filename))
-            continue
-        try:
-            with named_errors("corrupt_zip"):
-                content = archive.open(member)
-        except UnreadableError as error:
-            yield Row(None, "", "", error.reason, _clean(member.filename))
-            continue
-        with content:
-            yield from _inner(Expanded(content, reading, "corrupt_zip"), member.filename, depth, read)
+    with seekable(file) as source:
+        with named_errors("corrupt_zip"):
+            archive = zipfile.ZipFile(source)
+        with archive:
+            for member in archive.infolist():
+                if not member.is_dir():
+                    reading.enter()
+                    yield from _zip_member(archive, member, reading, depth, read)
+
+
+def _zip_member(
+    archive: zipfile.ZipFile, member: zipfile.ZipInfo, reading: Reading, depth: int, read: ReadInner
+) -> Iterator[Row]:
+    if member.flag_bits & _ENCRYPTED:
+        yield Row(None, "", "", "locked", _clean(member.filename))
+        return
+    try:
+        with named_errors("corrupt_zip"):
+            content = archive.open(member)
+    except UnreadableError as error:
+        yield Row(None, "", "", error.reason, _clean(member.filename))
+        return
+    with content:
+        yield from _inner(Expanded(content, reading, "corrupt_zip"), member.filename, depth, read)
 
 
 def read_tar(file: BinaryIO, reading: Reading, depth: int, read: ReadInner) -> Iterator[Row]:

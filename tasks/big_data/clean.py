@@ -152,10 +152,9 @@ def _languages(
     is_asked = ~(is_settled & (np.diff(offsets) < language.LONG_BYTES))
     is_stated = stated != ""
     rows = np.flatnonzero(is_asked & ~_is_code(treatments, of) & ~is_stated.to_numpy())
-    found = [
-        language.language(guess, treatments[of[row]].languages)
-        for row, guess in zip(rows, language.guesses(data, offsets, rows.tolist()), strict=True)
-    ]
+    sources = [treatments[number].languages for number in of[rows].tolist()]
+    read = language.guesses(data, offsets, rows, [source.main for source in sources])
+    found = [language.language(guess, source) for guess, source in zip(read, sources, strict=True)]
     known = pl.select(
         pl.when(is_stated).then(stated).when(pl.Series(_is_code(treatments, of))).then(pl.lit("")).otherwise(of_all)
     ).to_series()

@@ -254,9 +254,16 @@ def read_rejected(folder: Path) -> pl.DataFrame:
     return pl.concat([REJECTED_SCHEMA.to_frame(), *(pl.read_parquet(path, glob=False) for path in paths)])
 
 
-def files_of(name: str, sifted: Sifted) -> tuple[Shard, dict[str, bytes]]:
-    """A parted shard as its entry of the index and its files: accepted rows, and rejected ones where there are some."""
-    accepted = parquet_bytes(sifted.accepted.select(COLUMNS))
+def files_of(name: str, sifted: Sifted, accepted: bytes | None = None) -> tuple[Shard, dict[str, bytes]]:
+    """A parted shard as its entry of the index and its files: accepted rows, and rejected ones where there are some.
+
+    Args:
+        name: of the shard.
+        sifted: its rows.
+        accepted: the file of the accepted rows, where it is there already.
+    """
+    if accepted is None:
+        accepted = parquet_bytes(sifted.accepted.select(COLUMNS))
     files = {part(name): accepted}
     if sifted.rejected.height:
         files[f"{REJECTED}/{part(name)}"] = parquet_bytes(sifted.rejected.select(list(REJECTED_SCHEMA)))

@@ -4,6 +4,7 @@ import io
 import re
 import tokenize
 
+from tasks.big_data.guess import guess
 from tasks.big_data.rows import UnreadableError, is_utf8
 
 # Control characters that no text has; the others (tab, line ends, form feed, escape) occur in real files.
@@ -46,7 +47,8 @@ def encoding_of(data: bytes, *, declared: str = "") -> str:
         UnreadableError: it is `binary`, or in an `unknown_encoding`.
     """
     mark = next((name for mark, name in _MARKS if data.startswith(mark)), "")
-    for encoding in (mark, declared if not mark else "", "utf-8"):
+    plain = "" if b"\0" in data else "utf-8"  # NUL is a character of UTF-8, and of no text
+    for encoding in (mark, declared if not mark else "", plain):
         if encoding and _decodes(data, encoding):
             return encoding
     return guess(data)
@@ -67,22 +69,6 @@ def declared_in_html(data: bytes) -> str:
     name = (found[1] or found[2]).decode().lower() if found else ""
     # Browsers read what says latin-1 as cp1252 (https://encoding.spec.whatwg.org/#names-and-labels).
     return "cp1252" if name in ("iso-8859-1", "latin1", "us-ascii", "ascii") else name
-
-
-def guess(data: bytes) -> str:
-    """Most likely encoding of a text that is not UTF-8.
-
-    Raises:
-        UnreadableError: it is `binary`, or in an `unknown_encoding`.
-    """
-    if b"\0" in data:
-        raise UnreadableError("binary")
-    from charset_normalizer import from_bytes
-
-    best = from_bytes(data).best()
-    if best is None:
-        raise UnreadableError("unknown_encoding")
-    return best.encoding
 
 
 def _decodes(data: bytes, encoding: str) -> bool:

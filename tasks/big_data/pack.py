@@ -16,6 +16,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from data_contracts.checking import check
+from data_contracts.contract import PACKED, Contract
+from data_contracts.tables import packed_tables
 from infra.settings import Settings
 from tasks.big_data import documents
 from tasks.big_data.documents import Shard
@@ -57,7 +60,28 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
         raise StepError("no document is left to train on; raise the weights in discover.sources in params.yaml")
     groups = _write(out, pieces, [shard.name for shard in shards], counts, dtype_of(encoder.vocab_size))
     shutil.rmtree(pieces)
-    return _report(counts, groups, weights, str(dtype_of(encoder.vocab_size)))
+    report = _report(counts, groups, weights, str(dtype_of(encoder.vocab_size)))
+    return report.model_copy(update={"facts": {**report.facts, **_checked(out, encoder.vocab_size)}})
+
+
+def _checked(out: Path, vocab_size: int) -> dict[str, Any]:
+    """Which contract the streams and their index keep.
+
+    Raises:
+        StepError: they break it.
+    """
+    checked = check(Contract.read_all(PACKED), packed_tables(out, vocab_size))
+    if checked.broken:
+        lines = (
+            f"{each.table}: rule {each.rule}: expected {each.expected}, found {each.found} "
+            f"{', '.join(each.examples)}".rstrip()
+            for each in checked.broken
+        )
+        raise StepError(
+            f"what was packed breaks the contract {checked.contract}: {'; '.join(lines)}; if sources have such "
+            f"documents, mend them; a limit that is wrong is mended in {PACKED.name}"
+        )
+    return {"vocab_size": vocab_size, "contract": checked.contract, "rules": checked.rules}
 
 
 def _sample(source: Path, shards: list[Shard]) -> Iterator[str]:

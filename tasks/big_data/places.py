@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import re
 import shutil
 import stat
 import sysconfig
@@ -11,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Protocol
-from urllib.parse import urlsplit, urlunsplit
 
 from infra.settings import Settings
 from infra.storage import S3Store, StorageError, Stored
@@ -22,6 +22,10 @@ from tasks.source import S3 as S3
 SIDE_BY_SIDE = 16  # requests to a bucket, whose answers take their time
 
 Stamp = list[int | str]
+
+# urlsplit and urlunsplit do not agree on sqlite:////file in all versions of Python.
+_WHO_ASKS = re.compile(r"^([^:/?#]+://)[^/?#]*@")
+_OPTIONS = re.compile(r"\?[^#]*")
 
 
 class Place(Protocol):
@@ -200,9 +204,8 @@ def base_of(source: str) -> str:
     if source == STDLIB_URI:
         return source
     if "://" in source and not source.startswith(S3):
-        parts = urlsplit(source)
-        shown = parts._replace(netloc=parts.netloc.rpartition("@")[2])
-        return urlunsplit(shown if source.startswith(HTTP) else shown._replace(query=""))
+        shown = _WHO_ASKS.sub(r"\1", source)
+        return shown if source.startswith(HTTP) else _OPTIONS.sub("", shown)
     folder, _ = split_glob(source)
     return folder.rstrip("/") if source.startswith(S3) else PurePosixPath(folder).as_posix()
 

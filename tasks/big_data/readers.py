@@ -85,7 +85,8 @@ def _batches(file: BinaryIO, name: str, reading: Reading, span: Span | None) -> 
         if kind.format == "jsonl":
             yield from jsonl_frames(content, reading, span)
         else:
-            yield from parquet_frames(seekable(content), reading)
+            with seekable(content) as source:
+                yield from parquet_frames(source, reading)
     except UnreadableError as error:
         yield from frames_of(iter([Row(None, "", "", error.reason)]))
 
@@ -124,7 +125,8 @@ def _content(file: BinaryIO, kind: Named, depth: int, reading: Reading) -> Itera
         case "jsonl":
             yield from read_jsonl(file, reading)
         case "parquet":
-            yield from read_parquet(seekable(file), reading)
+            with seekable(file) as source:
+                yield from read_parquet(source, reading)
         case "csv":
             yield from read_csv(file, reading, tabs=kind.suffix == ".tsv")
         case "zip":

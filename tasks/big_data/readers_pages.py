@@ -32,7 +32,7 @@ def read_html(data: bytes) -> Row:
     text, encoding = decoded(data, declared=declared_in_html(data))
     extract = library("resiliparse.extract.html2text").extract_plain_text
     found = extract(text, alt_texts=False, skip_elements=list(_FRAME)) or extract(text, alt_texts=False)
-    return _page(found, encoding)
+    return _page(found.replace("\xa0", " "), encoding)
 
 
 def read_pdf(data: bytes) -> Row:

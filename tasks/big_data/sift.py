@@ -47,7 +47,8 @@ def do(job: Job) -> Done:
     tally = tally_of(frame.height, job.size, sifted)
     if tally.rows_in != tally.rows_out + tally.rows_rejected:
         raise ValueError(f"{job.work.__module__}: {tally.rows_in} rows became {tally.rows_out} + {tally.rows_rejected}")
-    shard, files = files_of(job.name, sifted)
+    # Rows that are the frame itself are the bytes that they were read from: same rows, same bytes.
+    shard, files = files_of(job.name, sifted, job.data if sifted.accepted is frame else None)
     return Done(shard, files, tally)
 
 

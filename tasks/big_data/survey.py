@@ -3,6 +3,7 @@
 A source is measured by its own documents, so that adding another source changes nothing for it.
 """
 
+import io
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -15,7 +16,7 @@ import polars as pl
 from infra.settings import Settings
 from tasks.big_data.boilerplate import Line, edge_lines
 from tasks.big_data.buffers import text_buffers
-from tasks.big_data.documents import read_index, read_shard
+from tasks.big_data.documents import part, read_index
 from tasks.big_data.engine import engine
 from tasks.big_data.formats import CODE_SUFFIXES, COMPRESSION_SUFFIXES
 from tasks.big_data.language import guesses
@@ -111,7 +112,8 @@ def measure(frame: pl.DataFrame) -> dict[str, Measures]:
         frame.select("source", "digest").with_row_index("row").filter(~lengths["code"])
         .sort("digest", "row").group_by("source").head(_ASKED).sort("row")
     )  # fmt: skip
-    for source, guess in zip(asked["source"], guesses(data, offsets, asked["row"].to_list()), strict=True):
+    rows = asked["row"].cast(pl.Int64).to_numpy()
+    for source, guess in zip(asked["source"], guesses(data, offsets, rows), strict=True):
         if guess.sure:
             found[source].languages[guess.language] += 1
     return found
@@ -127,11 +129,13 @@ def survey(folder: Path, settings: Settings) -> tuple[dict[str, Measures], dict[
     shards = read_index(folder)
     keys = {shard.name: key_of("survey", shard.sha256) for shard in shards}
     known = {shard.name: memory.recall(keys[shard.name], folder) for shard in shards}
-    fresh = [shard.name for shard in shards if known[shard.name] is None]
-    with engine(settings) as where:
-        for name, noted in zip(fresh, where.map(_measure_shard, [(folder, name) for name in fresh]), strict=True):
-            memory.keep(keys[name], {}, noted, folder)
-            known[name] = noted
+    fresh = [name for name, noted in known.items() if noted is None]
+    if fresh:
+        with engine(settings) as where:
+            shard_bytes = ((folder / part(name)).read_bytes() for name in fresh)
+            for name, noted in zip(fresh, where.map(_measure_bytes, shard_bytes), strict=True):
+                memory.keep(keys[name], {}, noted, folder)
+                known[name] = noted
     total: dict[str, Measures] = {}
     for shard in shards:
         for source, note in (known[shard.name] or {}).items():
@@ -139,6 +143,7 @@ def survey(folder: Path, settings: Settings) -> tuple[dict[str, Measures], dict[
     return total, {shard.name: tuple(sorted(known[shard.name] or {})) for shard in shards}
 
 
-def _measure_shard(place: tuple[Path, str]) -> dict[str, Any]:
-    frame = read_shard(*place, ["uri", "source", "text", "digest"])
+def _measure_bytes(data: bytes) -> dict[str, Any]:
+    """Measures of one shard, from its file: bytes travel to another machine, a path does not."""
+    frame = pl.read_parquet(io.BytesIO(data), columns=["uri", "source", "text", "digest"])
     return {source: measures.note() for source, measures in measure(frame).items()}

@@ -64,8 +64,8 @@ class WebPlace:
 
     def _told(self, headers: httpx.Headers) -> tuple[Stamp, int | None] | None:
         """As the server tells it; None if that is not enough to tell two contents apart."""
-        size, tag, date = headers.get("Content-Length"), headers.get("ETag", ""), headers.get("Last-Modified", "")
-        if size is None or "Content-Encoding" in headers:
+        size, tag, date = headers.get("Content-Length", "0"), headers.get("ETag", ""), headers.get("Last-Modified", "")
+        if not int(size) or "Content-Encoding" in headers:  # some say 0 when they are only asked
             return None
         _require_size(int(size), self)
         if tag and not tag.startswith("W/"):  # a weak tag may stay when bytes change (RFC 9110, 8.8.1)

@@ -104,7 +104,7 @@ def store_release(
         logger.warning("the release is of code that is not committed; its record keeps the changes as a patch")
     if commit and is_only_here(settings.main, commit):
         logger.warning(
-            "commit %s is on no git remote: type `git push`, or `abcd reproduce` can make this release again here alone",
+            "commit %s is on no git remote: without `git push`, `abcd reproduce` makes this release again here alone",
             commit[:12],
         )
     release, is_new = add_release(

@@ -7,8 +7,9 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
-from data_contracts.contract import DOCUMENTS
-from data_contracts.odcs import ContractError, read_odcs
+from data_contracts.contract import DOCUMENTS, PACKED, RAW
+from data_contracts.errors import ContractError
+from data_contracts.odcs import read_odcs
 
 
 @pytest.fixture
@@ -25,14 +26,15 @@ def changed(tmp_path):
     return change
 
 
-def test_our_contract_keeps_the_standards_own_schema():
+@pytest.mark.parametrize("path", [DOCUMENTS, RAW, PACKED], ids=lambda path: path.name)
+def test_our_contracts_keep_the_standards_own_schema(path):
     schema = json.loads(resources.files("open_data_contract_standard").joinpath("schema.json").read_text())
-    jsonschema.validate(YAML(typ="safe").load(DOCUMENTS.read_text()), schema)
+    jsonschema.validate(YAML(typ="safe").load(path.read_text()), schema)
 
 
 def test_the_models_say_what_the_file_says():
     odcs = read_odcs(DOCUMENTS)
-    assert odcs.version == "1.0.0"
+    assert odcs.version == "2.0.0"
     assert [column.name for column in odcs.schema_[0].properties][:2] == ["id", "uri"]
 
 
@@ -61,7 +63,7 @@ def test_a_misspelt_key_is_refused_with_its_path(changed, old, new, message):
     [
         ("apiVersion: v3.1.0", "apiVersion: v9", r"expected kind: DataContract and apiVersion: v3\.1\.0, found .*'v9'"),
         ("kind: DataContract", "kind: Something", "found 'Something'"),
-        ("version: 1.0.0", "version: [1", "cannot be read as YAML"),
+        ("version: 2.0.0", "version: [1", "cannot be read as YAML"),
         ("status: active", "status: {a: b}", "status: Input should be a valid string"),
     ],
 )

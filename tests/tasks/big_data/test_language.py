@@ -49,6 +49,9 @@ def test_a_rare_language_is_only_believed_of_a_long_text():
     assert language(Guess("lb", sure=True, long=True), source) == "lb"
     assert language(Guess("de", sure=False, long=False), source) == "de"
     assert expected({"en": 5, "de": 5}) == Expected(("de", "en"), "")
+    assert expected({"de": 15, "lb": 2}) == Expected(("de",), "de")
+    assert expected({"de": 15, "lb": 3}) == Expected(("de", "lb"), "de")
+    assert expected({"de": 1, "fr": 1, "en": 1}) == Expected(("de", "en", "fr"), "")
     assert expected({}) == Expected()
 
 
@@ -68,7 +71,7 @@ def test_short_texts_need_not_be_read_where_their_source_is_one_thing(source, is
 @given(st.text(st.sampled_from("aä漢😀 \n"), max_size=700))
 def test_the_beginning_ends_after_a_word_or_a_character(text):
     data = text.encode()
-    found = beginning(memoryview(data))
+    found = beginning(memoryview(data), 500)
     assert data.startswith(found)
     assert len(found) <= 500
     assert found.decode() == text[: len(found.decode())]
@@ -82,24 +85,31 @@ def test_the_beginning_ends_after_a_word_or_a_character(text):
 
 def test_documents_are_read_where_they_are():
     data, offsets = text_buffers(pl.Series([LONG["de"] * 20, "", LONG["fr"] * 2]))
-    assert [found.language for found in guesses(data, offsets, [2, 0, 1])] == ["fr", "de", ""]
+    assert [found.language for found in guesses(data, offsets, np.array([2, 0, 1]))] == ["fr", "de", ""]
 
 
 def test_real_documents_are_in_their_language(shared_data):
     """Alone, without what their source says; docs/your-text.md has the table of `benchmarks.languages`."""
     for name, code, least in (("statutes_de", "de", 0.99), ("techdoc_en_postgresql", "en", 0.99)):
         texts = pl.read_ndjson(shared_data / f"{name}.jsonl.gz")["text"]
-        found = guesses(*text_buffers(texts), range(len(texts)))
+        found = guesses(*text_buffers(texts), np.arange(len(texts)))
         assert np.mean([each.language == code for each in found]) >= least
         assert all(each.language == code for each in found if each.sure)
 
 
 def test_work_orders_are_in_the_language_of_their_source(shared_data):
     texts = pl.read_ndjson(shared_data / "maintnorm.jsonl.gz")["raw"]
-    found = guesses(*text_buffers(texts), range(len(texts)))
+    found = guesses(*text_buffers(texts), np.arange(len(texts)))
     votes: dict[str, int] = {}
     for each in found:
         if each.sure:
             votes[each.language] = votes.get(each.language, 0) + 1
     assert expected(votes) == Expected(("en",), "en")
     assert {language(each, expected(votes)) for each in found} == {"en"}
+
+
+@pytest.mark.parametrize(("main", "found"), [("", "de"), ("en", "en"), ("de", "de"), ("fr", "de")])
+def test_where_the_first_bytes_are_in_the_main_language_no_more_is_read(main, found):
+    mixed = f"{LONG['en']} {LONG['en']} {LONG['en']} {LONG['de'] * 9}"[75:]
+    data, offsets = text_buffers(pl.Series([mixed, LONG["fr"] * 9]))
+    assert [each.language for each in guesses(data, offsets, np.arange(2), [main] * 2)] == [found, "fr"]

@@ -43,6 +43,20 @@ def test_uris_in_a_bucket_are_urls():
     assert group_of("s3://bucket/docs/a.txt", "s3://bucket/docs") == "s3://bucket/docs/a.txt"
 
 
+@pytest.mark.parametrize(
+    ("source", "base"),
+    [
+        ("postgresql://reader:${PW}@h:5432/plant?sslmode=require#orders", "postgresql://h:5432/plant#orders"),
+        ("postgresql://h/plant?user=u&password=${PW}", "postgresql://h/plant"),
+        ("sqlite:////data/log.db?timeout=5#log", "sqlite:////data/log.db#log"),
+        ("https://u:${PW}@h/a.csv?at=b@c", "https://h/a.csv?at=b@c"),
+        ("docs/**/*.md", "docs"),
+    ],
+)
+def test_uris_of_documents_do_not_say_who_asks(source, base):
+    assert base_of(source) == base
+
+
 def test_a_folder_in_a_bucket_is_read_as_one_on_a_disk(workspace, bucket):
     url, write = bucket
     write("b.txt", "two\n")
@@ -61,6 +75,18 @@ def test_a_folder_in_a_bucket_is_read_as_one_on_a_disk(workspace, bucket):
     workspace.run("ingest")
     texts = {uri.removeprefix(url): text for uri, text in workspace.texts("ingest").items()}
     assert texts == {"/a/one.md": "one\n", "/b.txt": "two\n", "/rows.jsonl#1": "three", "/rows.jsonl#2": "four"}
+
+
+def test_a_glob_and_exclusions_mean_objects_too(workspace, bucket):
+    url, write = bucket
+    for name in ("a.md", "b.txt", "x/c.md", "x/drafts/d.md", "y/e.md"):
+        write(name, "text")
+    workspace.set(discover={"sources": [{"uri": f"{url}/**/*.md", "exclude": ["drafts", "y/*"]}]})
+    found = workspace.run("discover", discover=True)
+    assert [file.uri for file in read_manifest(workspace.out("discover"))] == [f"{url}/a.md", f"{url}/x/c.md"]
+    assert found.facts["ignored"] == {"excluded": 2}
+    workspace.run("ingest")
+    assert set(workspace.texts("ingest")) == {f"{url}/a.md", f"{url}/x/c.md"}
 
 
 def test_one_object_is_a_source(workspace, bucket):

@@ -28,7 +28,7 @@ def test_good_rows_pass_and_the_others_are_kept_with_all_rules(workspace):
         "docs/odd.txt": ["text.no_control_characters"],
     }
     assert (report.rows_in, report.rows_out, report.rows_rejected) == (102, 100, 2)
-    assert report.facts["contract"] == "documents 1.0.0"
+    assert report.facts["contract"] == "documents 2.0.0"
     assert (workspace.out("validate") / "data_docs/index.html").is_file()
     before = workspace.bytes_of("validate")
     workspace.run("validate")
@@ -41,7 +41,7 @@ def test_too_many_rejected_rows_fail_the_step_and_nothing_is_lost(workspace):
         workspace.run("validate")
 
     message = str(error.value)
-    assert "5 of 105 rows (4.8%) break the contract documents 1.0.0, which allows 2.0%" in message
+    assert "5 of 105 rows (4.8%) break the contract documents 2.0.0, which allows 2.0%" in message
     assert "rows by rule: text.not_blank 5" in message
     assert message.count("(text.not_blank): ' ") == 3
     assert not workspace.out("validate").exists()
