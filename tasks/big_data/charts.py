@@ -17,10 +17,10 @@ LENGTHS = tuple(1 << power for power in range(6, 25))
 
 
 class Bar(NamedTuple):
-    """One bar: its name, its count, its length as a percentage of the longest."""
+    """One bar: its name, its number, its length as a percentage of the longest."""
 
     label: str
-    count: int
+    number: int
     percent: float
 
 

@@ -62,7 +62,7 @@ class Dropped(NamedTuple):
 
     step: str
     reason: str
-    count: int
+    number: int
     meaning: str
     samples: list[Sample]
 

@@ -23,8 +23,8 @@ GERMAN = (
 )
 WORDS = (
     "pump", "valve", "motor", "bearing", "shaft", "gasket", "filter", "sensor", "coolant", "pressure", "cabinet",
-    "cable", "turbine", "ladder", "hoist", "bracket", "nozzle", "relay", "spindle", "rotor", "stator", "clutch", "belt", "chain",
-    "gear", "lever", "piston", "crank", "flange", "gauge", "hose", "tank", "crane", "winch",
+    "cable", "turbine", "ladder", "hoist", "bracket", "nozzle", "relay", "spindle", "rotor", "stator", "clutch", "belt",
+    "chain", "gear", "lever", "piston", "crank", "flange", "gauge", "hose", "tank", "crane", "winch",
 )  # fmt: skip
 
 
@@ -199,7 +199,7 @@ def test_lengths_fall_into_their_bins():
     counts = [0] * (len(charts.LENGTHS) + 1)
     counts[0], counts[3] = 2, 4
     chart = charts.lengths(counts)
-    assert [(bar.label, bar.count, bar.percent) for bar in chart.bars] == [
+    assert [(bar.label, bar.number, bar.percent) for bar in chart.bars] == [
         ("under 64 B", 2, 50.0), ("64 B to 128 B", 0, 0.0), ("128 B to 256 B", 0, 0.0), ("256 B to 512 B", 4, 100.0),
     ]  # fmt: skip
     assert charts.size(3 << 20) == "3.0 MiB"
@@ -207,7 +207,7 @@ def test_lengths_fall_into_their_bins():
 
 def test_figures_of_quality_by_hand():
     texts = pl.Series(["aa bb\naa bb\n", "1234 ----"])
-    of = {chart.title: [bar.count for bar in chart.bars] for chart in charts.qualities(texts)}
+    of = {chart.title: [bar.number for bar in chart.bars] for chart in charts.qualities(texts)}
     assert of["Letters and digits"] == [0, 0, 0, 0, 1, 0, 1, 0, 0, 0]
     assert of["Repeated lines"][0] == 1
     assert charts.qualities(pl.Series([], dtype=pl.String)) == []
