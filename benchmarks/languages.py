@@ -89,8 +89,11 @@ def main() -> None:
     rng = random.Random(1)
     print("| text | documents | right, alone % | sure % | right where sure % | label right % | no label % | µs |")
     print("|---|---|---|---|---|---|---|---|")
+    together: list[tuple[str, str]] = []
     for kind, code, texts in files():
         line(kind, [code] * len(texts), texts)
+        together += [(code, text) for text in texts]
+    line("all of these in one source", [code for code, _ in together], [text for _, text in together])
     singles: list[tuple[str, str]] = []
     rows: list[tuple[str, str]] = []
     for code in LANGUAGES:

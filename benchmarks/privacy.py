@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+from faker import Faker
 from rich.console import Console
 from rich.table import Table
 
@@ -30,6 +31,7 @@ from tasks.params import Privacy
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 GERMAN_TEXTS, SEED = 5000, 20
+NAMES = 20_000
 CHECKABLE = ("email", "iban", "card_number", "ip_address", "mac_address", "us_ssn", "de_tax_id", "de_pension_id")
 LABELS = {
     "EMAIL_ADDRESS": "email", "PHONE_NUMBER": "phone", "IBAN_CODE": "iban", "CREDIT_CARD": "card_number",
@@ -172,6 +174,21 @@ def real_text(name: str, texts: list[str]) -> dict[str, Any]:
     return {"bytes": size, "seconds": min(seconds), "replaced": replaced, "samples": samples}
 
 
+def with_names(texts: list[str]) -> float:
+    """Megabytes a CPU second with a list of names of people who do not exist."""
+    fake = Faker("de_DE")
+    fake.seed_instance(SEED)
+    names = {f"{fake.first_name()} {fake.last_name()}" for _ in range(NAMES)}
+    common = privacy.Common(
+        Privacy(), "\n".join(["text,kind", *(f'"{name}",person' for name in sorted(names))]).encode()
+    )
+    frame = frame_of(texts, "names")
+    privacy.work(frame.head(1), common, None)
+    started = time.process_time()
+    privacy.work(frame, common, None)
+    return sum(len(text.encode()) for text in texts) / 1e6 / (time.process_time() - started)
+
+
 def cell(tally: dict[str, int] | None) -> tuple[str, str, str]:
     """Found of labelled, recall, precision."""
     if not tally or not tally["labelled"]:
@@ -233,6 +250,8 @@ def main() -> None:
             show(console, name, figures["sets"][name]["kinds"], figures["presidio"].get(name, {}).get("kinds"))
     table = Table("corpus", "MB", "MB per CPU second", "replaced", title="real text")
     for name, texts in corpora(options.data):
+        if name == "statutes_de":
+            figures["megabytes_per_second_with_names"] = with_names(texts)
         figures["real"][name] = real = real_text(name, texts)
         said = ", ".join(f"{kind} {count:,}" for kind, count in real["replaced"].items())
         table.add_row(name, f"{real['bytes'] / 1e6:.1f}", f"{real['bytes'] / 1e6 / real['seconds']:,.0f}", said)
@@ -242,6 +261,10 @@ def main() -> None:
         per_100 = sum(real["seconds"] for real in mixed) / sum(real["bytes"] for real in mixed) * 1e8
         figures["seconds_per_100_megabytes"] = per_100
         console.print(f"{', '.join(MIX)}: {per_100:.2f} CPU seconds per 100 MB")
+    if "megabytes_per_second_with_names" in figures:
+        console.print(
+            f"with {NAMES:,} names: {figures['megabytes_per_second_with_names']:.0f} MB per CPU second of statutes"
+        )
     for name, peer in figures["presidio"].items():
         mine = figures["sets"][name]["megabytes_per_second"]
         console.print(f"{name}: {mine:.1f} MB per CPU second, Presidio {peer['megabytes_per_second']:.2f}")

@@ -80,20 +80,23 @@ def _streams(folder: Path, vocabulary: int | None) -> pl.DataFrame:
             tokens = np.load(path, mmap_mode="r")
         except ValueError as error:
             raise ContractError(f"{path}: expected a NumPy array of tokens: {error}") from None
-        largest = max((int(tokens[at : at + _TOKENS].max()) for at in range(0, len(tokens), _TOKENS)), default=None)
-        rows.append((split, str(tokens.dtype), len(tokens), largest, vocabulary, _endings(folder, split, tokens)))
+        # Mapped anew for each part, as pages that were read count as memory of the process while they are mapped.
+        parts = (np.load(path, mmap_mode="r")[at : at + _TOKENS] for at in range(0, len(tokens), _TOKENS))
+        largest = max((int(part.max()) for part in parts), default=None)
+        rows.append((split, str(tokens.dtype), len(tokens), largest, vocabulary, _endings(folder, split, len(tokens))))
     kinds = {"split": pl.String, "type": pl.String, "tokens": pl.Int64, "largest": pl.Int64, "vocabulary": pl.Int64,
              "endings": pl.Int64}  # fmt: skip
     return pl.DataFrame(rows, schema=kinds, orient="row")
 
 
-def _endings(folder: Path, split: str, tokens: np.ndarray) -> int:
+def _endings(folder: Path, split: str, length: int) -> int:
     """How many different tokens are the last one of a document."""
     found: set[int] = set()
     index = pl.scan_parquet(folder / INDEX, glob=False).filter(pl.col("split") == split)
     ends = index.select(end=pl.col("offset") + pl.col("tokens") - 1).collect(engine="streaming")["end"].to_numpy()
-    ends = ends[(ends >= 0) & (ends < len(tokens))]
+    ends = ends[(ends >= 0) & (ends < length)]
     for at in range(0, len(ends), _ROWS):
+        tokens = np.load(folder / f"{split}.npy", mmap_mode="r")
         found.update(np.unique(tokens[ends[at : at + _ROWS]]).tolist())
     return len(found)
 

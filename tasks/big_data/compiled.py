@@ -15,7 +15,7 @@ from numba.core.caching import UserWideCacheLocator
 _ROOM = Path(__file__).parent
 
 
-class Locator(UserWideCacheLocator):  # type: ignore[misc]  # numba has no types
+class Locator(UserWideCacheLocator):
     """A folder for each state of the kernels, below `NUMBA_CACHE_DIR` or the user's cache folder."""
 
     def __init__(self, py_func: Callable[..., Any], py_file: str) -> None:

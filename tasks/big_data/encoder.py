@@ -140,6 +140,9 @@ def _in_order(number: int, *parts: Iterator[_Part]) -> Encoded:
     starts = np.cumsum(counts) - counts
     ids = np.full(int(counts.sum()), END_OF_TEXT_ID, dtype=np.uint32)
     for part in found:
+        if len(part.rows) == 1:
+            ids[starts[part.rows[0]] :][: len(part.ids)] = part.ids
+            continue
         before = np.cumsum(part.counts) - part.counts
         ids[np.repeat(starts[part.rows] - before, part.counts) + np.arange(len(part.ids))] = part.ids
     return Encoded(ids, counts)

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 _FIRST_BYTES, _READ_BYTES = 250, 500
 # From here on CLD2's answer, where it was sure, was right in 99.7 % of measured texts (docs/your-text.md).
 LONG_BYTES = 200
-# Of the sure documents in a source's most frequent language, for another one to be expected in short texts.
-_COMMON_SHARE = 0.05
+# Of the sure documents in a source's most frequent language, for another one to be expected in short texts; and their
+# number at least: of few work orders, CLD2 surely takes one for Luxembourgish.
+_COMMON_SHARE, _COMMON_DOCUMENTS = 0.05, 3
 _OLD_CODES = {"iw": "he", "in": "id", "ji": "yi", "jw": "jv", "mo": "ro"}
 
 
@@ -96,7 +97,8 @@ def _iso(code: str) -> str:
 def expected(votes: dict[str, int]) -> Expected:
     """From the number of sure documents for each language of a source."""
     total = sum(votes.values())
-    least = _COMMON_SHARE * max(votes.values(), default=0)
+    most = max(votes.values(), default=0)
+    least = max(_COMMON_SHARE * most, min(_COMMON_DOCUMENTS, most))
     common = tuple(sorted(code for code, count in votes.items() if count >= least))
     return Expected(common, next((code for code, count in votes.items() if 2 * count > total), ""))
 

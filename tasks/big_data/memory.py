@@ -106,6 +106,7 @@ class Memory:
     def keep(self, key: str, files: Mapping[str, bytes], noted: Mapping[str, Any], out: Path) -> None:
         """Write files into `out` and remember them, with what is noted."""
         folder = self.folder / key
+        files = dict(sorted(files.items()))  # as the entry has them, whose keys are sorted
         fresh = folder.with_name(f".{key}.{os.getpid()}")
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(parents=True)

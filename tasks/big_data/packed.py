@@ -21,6 +21,9 @@ INDEX_SCHEMA = pl.Schema(
      "epoch": pl.Int32(), "offset": pl.Int64(), "tokens": pl.Int64(), "bytes": pl.Int64()}
 )  # fmt: skip
 
+# Tokens of a run above which to copy it takes less than to compute the places of its tokens.
+_LONG = 64
+
 
 class Common(NamedTuple):
     """What packing needs for every shard."""
@@ -88,6 +91,8 @@ def gathered(
     ids: NDArray[np.unsignedinteger], starts: NDArray[np.int64], counts: NDArray[np.int64]
 ) -> NDArray[np.unsignedinteger]:
     """Runs of `ids`, one after the other."""
+    if counts.sum() > _LONG * len(counts):
+        return np.concatenate([ids[start : start + count] for start, count in zip(starts, counts, strict=True)])
     before = np.cumsum(counts) - counts
     return ids[np.repeat(starts - before, counts) + np.arange(counts.sum())]
 

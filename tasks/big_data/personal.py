@@ -172,8 +172,10 @@ def _iban(text: str, place: int) -> Iterator[Span]:
 
 
 def _is_device(found: str) -> bool:
-    """Whether an address names one device: not none, not all (IEEE 802), not documentation's (RFC 7042, 2.1.2)."""
+    """Whether an address names one device: not none, no group (IEEE 802), not documentation's (RFC 7042, 2.1.2)."""
     plain = re.sub("[:.-]", "", found).lower()
+    if int(plain[:2], 16) & 1:  # all devices, or a group of them
+        return False
     parts = re.split("[:.-]", found)
     words = len(parts) == 3 and not (re.search("[a-f]", plain) and re.search("[0-9]", plain))
     return not words and len(set(plain)) > 1 and not plain.startswith("00005e0053")

@@ -10,6 +10,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from tasks.big_data.personal_checks import IBAN_LENGTHS
+
 AT: Final = 1  # "@"
 URL: Final = 2  # "://"
 BEGIN: Final = 3  # "-----BEGIN"
@@ -39,6 +41,9 @@ def _table(*groups: tuple[bytes, int]) -> Bytes:
 _DIGITS, _LETTERS = b"0123456789", b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _WORD = _table((_DIGITS, 1), (_LETTERS, 2), (b"_", 3))
 _HEX = _table((_DIGITS, 1), (b"ABCDEFabcdef", 2))
+# By two letters in any case: whether a country has IBANs.
+_COUNTRIES = np.zeros((32, 32), np.uint8)
+_COUNTRIES[tuple(zip(*((ord(c[0]) & 31, ord(c[1]) & 31) for c in IBAN_LENGTHS), strict=True))] = 1
 _LOCAL_END = _table((_DIGITS, 1), (_LETTERS, 1), (b"_.+%'-", 1))
 _URL_END = _table((b" \t\n\r\x0b\x0c/", 1))
 _GAP = _table((b" .-/()", 1))
@@ -236,6 +241,7 @@ def _scan(data: Bytes, offsets: Ints, rows: Ints, places: Ints, families: Bytes)
             if stop == 1:
                 if i >= run_end:
                     letters = i >= low + 2 and _WORD[data[i - 1]] == 2 and _WORD[data[i - 2]] == 2
+                    letters = letters and _COUNTRIES[data[i - 2] & 31, data[i - 1] & 31] == 1
                     if letters and not (i > low + 2 and _WORD[data[i - 3]]) and _is_long(data, i, high):
                         if count < room:
                             rows[count], places[count], families[count] = row, characters - 3, IBAN

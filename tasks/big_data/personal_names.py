@@ -20,7 +20,7 @@ from tasks.report import StepError
 COLUMNS, OPTIONAL = ("text", "kind"), "case_sensitive"
 _KIND = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _YES, _NO = ("1", "true", "yes", "ja"), ("", "0", "false", "no", "nein")
-_WHITE = {ord(c): " " for c in "\t\n\r\u00a0\u202f"}
+_WHITE = "\t\n\r\u00a0\u202f"
 
 
 class Name(NamedTuple):
@@ -70,7 +70,9 @@ class Names:
 
     def find(self, text: str) -> list[Span]:
         """Entries of the list in this text, in order and without overlaps."""
-        white = text.translate(_WHITE)
+        white = text
+        for character in _WHITE:
+            white = white.replace(character, " ")
         found: list[Span] = []
         for fold, automaton in self._parts:
             if automaton is not None:

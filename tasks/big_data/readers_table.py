@@ -26,7 +26,7 @@ _DELIMITERS = ",;\t|"
 _DELIMITER_ROWS = 50
 _CANNOT_DECODE = "mixed_encodings"
 _MOST_NULS = 0.01
-_NO_LIMIT = 2**31 - 1
+BLOCK_CHARACTERS = 1 << 16
 
 
 def read_csv(file: BinaryIO, reading: Reading, *, tabs: bool = False) -> Iterator[Row]:
@@ -38,7 +38,7 @@ def read_csv(file: BinaryIO, reading: Reading, *, tabs: bool = False) -> Iterato
     whole_lines = sample[: sample.rfind(b"\n") + 1] if len(sample) == _SAMPLE_BYTES and b"\n" in sample else sample
     encoding = _encoding(whole_lines)
     delimiter = reading.options.delimiter or ("\t" if tabs else _delimiter(whole_lines.decode(encoding, "replace")))
-    csv.field_size_limit(_NO_LIMIT)  # of the process; `_Lines` has ours
+    csv.field_size_limit(reading.options.limits.line_bytes)  # of the process: a quote that is never closed ends there
     stream = io.TextIOWrapper(
         cast(BinaryIO, io.BufferedReader(Joined(sample, file), MIB)),
         encoding=encoding,
@@ -81,7 +81,7 @@ class Joined(io.RawIOBase):
 
 
 def _csv_rows(stream: io.TextIOWrapper, delimiter: str, encoding: str, reading: Reading) -> Iterator[Row]:
-    lines = _Lines(stream, reading.options.limits.line_bytes)
+    lines = Lines(stream, reading.options.limits.line_bytes)
     records = csv.reader(lines, delimiter=delimiter)
     names: list[str] | None = None
     number = 0
@@ -90,7 +90,6 @@ def _csv_rows(stream: io.TextIOWrapper, delimiter: str, encoding: str, reading: 
         try:
             record = next(records, None)
         except csv.Error:  # a quote that is never closed
-            lines.start()
             yield Row(number, "", "", "broken_csv")
             records = csv.reader(lines, delimiter=delimiter)
             continue
@@ -98,7 +97,6 @@ def _csv_rows(stream: io.TextIOWrapper, delimiter: str, encoding: str, reading: 
             raise UnreadableError(_CANNOT_DECODE) from None
         if record is None:
             return
-        lines.start()
         if lines.too_long:
             lines.too_long = False
             yield Row(number, "", "", "line_too_long")
@@ -111,51 +109,54 @@ def _csv_rows(stream: io.TextIOWrapper, delimiter: str, encoding: str, reading: 
             yield _cells(number, names, record, encoding, reading)
 
 
-class _Lines:
+class Lines:
     """Lines of a stream; what is beyond the limit is passed over and said."""
 
-    def __init__(self, stream: io.TextIOWrapper, limit: int) -> None:
-        self._stream, self._limit = stream, limit
+    def __init__(self, stream: io.TextIOWrapper, limit: int, block: int = BLOCK_CHARACTERS) -> None:
+        self._stream, self._limit, self._block = stream, limit, block
         self.too_long = False
-        self._record = 0
-
-    def start(self) -> None:
-        """A record is over."""
-        self._record = 0
 
     def __iter__(self) -> Iterator[str]:
-        return self
+        begun, passing = "", False
+        while block := self._stream.read(self._block):
+            block = begun + block
+            end = block.rfind("\n") + 1 or block.rfind("\r", 0, -1) + 1
+            begun = block[end:]
+            lines = io.StringIO(block[:end], newline="")
+            if passing and end:
+                next(lines)
+                yield self._pass_over()
+                passing = False
+            if end <= self._limit:
+                yield from lines
+            else:
+                yield from (line if len(line) <= self._limit else self._pass_over() for line in lines)
+            if passing or len(begun) > self._limit:
+                begun, passing = "", True
+        if begun or passing:
+            yield self._pass_over() if passing or len(begun) > self._limit else begun
 
-    def __next__(self) -> str:
-        line = self._stream.readline(self._limit)
-        if not line:
-            raise StopIteration
-        if self._record > self._limit:
-            raise csv.Error("record beyond the limit")
-        self._record += len(line)
-        if len(line) == self._limit and not line.endswith(("\n", "\r")):
-            self.too_long = True
-            while (line := self._stream.readline(self._limit)) and not line.endswith(("\n", "\r")):
-                pass
-            return "x\n"
-        return line
+    def _pass_over(self) -> str:
+        """A record by itself, in whose place it is said."""
+        self.too_long = True
+        return "x\n"
 
 
 def _cells(number: int, names: Sequence[str], record: Sequence[Any], encoding: str, reading: Reading) -> Row:
     """Row of a table's row."""
+    values = {name: cell for name, cell in zip(names, record, strict=False) if cell != "" and cell is not None}
+    text, meta = reading.options.text_of(values), reading.options.meta_of(values)
+    used = text if text is None or meta is None else "".join((text, *meta.values()))
+    if used is not None and len(record) <= len(names) and "\0" not in used and is_utf8(used):
+        reading.columns.has_text = True
+        return Row(number, text or "", encoding, None, "", meta)
     raw = "\t".join(str(cell) for cell in record)
     if len(record) > len(names):
         return Row(number, _printable(raw), "", "ragged_row")
-    values = {name: cell for name, cell in zip(names, record, strict=False) if cell not in ("", None)}
-    text = reading.options.text_of(values)
-    meta = reading.options.meta_of(values)
     if not is_utf8(raw):
         return Row(number, _printable(raw), "", _CANNOT_DECODE)
     if "\0" in raw:
         return Row(number, raw, "", "binary")
-    if text is not None:
-        reading.columns.has_text = True
-        return Row(number, text, encoding, None, "", meta)
     if set(names) & set(reading.options.columns):
         return Row(number, raw, "", NO_TEXT)
     reading.columns.miss([name for name in names if isinstance(values.get(name), str)], exists=False)

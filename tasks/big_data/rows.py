@@ -105,13 +105,16 @@ class ReadOptions:
         """Columns that the text is made of, each once."""
         return tuple(dict.fromkeys(column for _, column in self.parts if column is not None))
 
-    @property
+    @cached_property
     def is_plain(self) -> bool:
         """Whether the text is one column as it stands."""
         return not self.template and len(self.text_columns) == 1
 
     def text_of(self, values: Mapping[str, Any]) -> str | None:
         """Text of a row with these values, None if none of its columns has one."""
+        if self.is_plain:
+            only = as_text(values.get(self.text_columns[0]))
+            return only if only.strip() else None
         found = {column: as_text(values.get(column)) for column in self.columns}
         if not any(text.strip() for text in found.values()):
             return None
@@ -240,6 +243,8 @@ def library(name: str) -> Any:
 
 def is_utf8(text: str) -> bool:
     """Whether it has no half of a surrogate pair, which is no character but can be spelt in escapes."""
+    if text.isascii():
+        return True
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -49,6 +49,9 @@ def test_a_rare_language_is_only_believed_of_a_long_text():
     assert language(Guess("lb", sure=True, long=True), source) == "lb"
     assert language(Guess("de", sure=False, long=False), source) == "de"
     assert expected({"en": 5, "de": 5}) == Expected(("de", "en"), "")
+    assert expected({"de": 15, "lb": 2}) == Expected(("de",), "de")
+    assert expected({"de": 15, "lb": 3}) == Expected(("de", "lb"), "de")
+    assert expected({"de": 1, "fr": 1, "en": 1}) == Expected(("de", "en", "fr"), "")
     assert expected({}) == Expected()
 
 

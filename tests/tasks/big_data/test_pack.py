@@ -3,10 +3,13 @@
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from tasks.big_data import documents, pack
 from tasks.big_data.documents import document_id
+from tasks.big_data.packed import gathered
 from tasks.report import StepError, write_json
 
 TEXTS = {f"docs/{n}": f"Document {n} says <|endoftext|> and goes on, größer. " * (1 + n % 4) for n in range(30)}
@@ -172,6 +175,17 @@ def test_what_is_remembered_changes_nothing(workspace, make_workspace):
         assert workspace.bytes_of("pack") == fresh.bytes_of("pack")
 
 
+def test_a_shard_that_did_not_change_is_not_packed_again(workspace, monkeypatch, caplog):
+    workspace.set(tokenizer={"vocab_size": 300})
+    put_shards(workspace, {name: documents_of(name) for name in "ab"})
+    workspace.run("tokenizer", "pack")
+    before = workspace.bytes_of("pack")
+    monkeypatch.setattr(pack, "pack_shard", None)
+    workspace.run("pack")
+    assert workspace.bytes_of("pack") == before
+    assert "damaged" not in caplog.text
+
+
 def put_shards(workspace, shards: dict[str, pl.DataFrame]) -> None:
     made = []
     for name, table in shards.items():
@@ -198,3 +212,11 @@ def test_held_out_text_is_sorted_part_by_part_as_at_once(workspace, monkeypatch)
     texts = pl.read_parquet(workspace.out("pack") / "held_out.parquet")
     assert texts["id"].to_list() == index.filter(pl.col("split") == "held_out")["id"].to_list()
     assert texts["id"].is_sorted()
+
+
+@given(st.lists(st.tuples(st.integers(0, 500), st.integers(1, 300)), max_size=20))
+def test_runs_are_gathered(runs):
+    ids = np.arange(1000, dtype=np.uint16)
+    starts, counts = (np.array([run[part] for run in runs], dtype=np.int64) for part in (0, 1))
+    expected = [number for start, count in runs for number in range(start, start + count)]
+    assert gathered(ids, starts, counts).tolist() == expected

@@ -74,7 +74,7 @@ def test_what_surely_is_one_is_replaced_by_its_kind(text, expected):
         "sk-learn and sk-short, AKIA and hf_hub",
         "DE88 3704 0044 0532 0130 00 and DE89 3704 0044",
         "SM2291 Investigate plugged eng oil, CR871 FAB BRAKE LINE COVER",
-        "ff:ff:ff:ff:ff:ff, 00:00:00:00:00:00, 00-00-5E-00-53-AF, a1:b2:c3:d4:e5:f6:a7:b8 and 1234.5678.9012",
+        "01:00:5e:00:00:01, ff:ff:ff:ff:ff:ff, 00:00:00:00:00:00, 00-00-5E-00-53-AF, a1:b2:c3:d4:e5:f6:a7:b8",
         "4111 1111 1111 1112, part 4111111111111111-7, x4111111111111111, 0.4111111111111111",
         "EAN 4006381333931, ISBN 978-3-16-148410-0, 1234 4111 1111 1111 1111",
         "000-12-3456, 666-12-3456, 900-12-3456, 123-00-4567, 123-45-0000, 078-05-1120",
