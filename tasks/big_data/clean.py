@@ -20,7 +20,8 @@ from tasks.big_data import language, normal
 from tasks.big_data.boilerplate import without
 from tasks.big_data.buffers import text_buffers, text_series
 from tasks.big_data.documents import Sifted, Tally, sifted
-from tasks.big_data.kernel import FIELDS, c4_lines, statistics
+from tasks.big_data.figures import FIELDS
+from tasks.big_data.kernel import c4_lines, statistics
 from tasks.big_data.kinds import Choice, choices
 from tasks.big_data.mojibake import repaired
 from tasks.big_data.normal import Bytes, Offsets

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Figures = NDArray[Any]  # records of `kernel.STATISTICS`, one a document
+Figures = NDArray[Any]  # records of `figures.STATISTICS`, one a document
 Against = NDArray[np.bool_]  # one a document
 
 

@@ -1,6 +1,6 @@
 """Gopher's rules of quality and of repetition (https://arxiv.org/abs/2112.11446, appendix A.1.1 and table A1).
 
-A rule says of every document whether it is against it, from the figures of `kernel.FIELDS`. Where the paper leaves open
+A rule says of every document whether it is against it, by the figures of `figures.FIELDS`. Where the paper leaves open
 what is counted, it is what datatrove counts.
 """
 

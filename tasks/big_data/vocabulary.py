@@ -1,4 +1,4 @@
-"""Words that the compiled pass knows, as tables by their hash: stop words by language, English abbreviations."""
+"""Words that numba's pass knows, as tables by their hash: stop words by language, English abbreviations."""
 
 from collections.abc import Mapping
 
@@ -27,7 +27,7 @@ for _language, _words in STOPS_BY_LANGUAGE.items():
         STOP_BITS[_language] = STOP_BITS.get(_language, 0) | 1 << _bit
         _bit += 1
 
-# spaCy's for English (MIT): they keep their full stop, which then ends no sentence.
+# spaCy's for English (MIT), and the most frequent German ones: they keep their full stop, which then ends no sentence.
 ABBREVIATIONS = dict.fromkeys(
     [
         "Mt.",
