@@ -4,6 +4,7 @@ The same text and nearly the same text stay once, long blocks that several docum
 evaluation has is not trained on. Which document is held out is decided here, for all steps that follow.
 """
 
+import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,7 +41,7 @@ CONTAMINATED = "contaminated"
 class Against(NamedTuple):
     """What is against the documents of one shard."""
 
-    reasons: tuple[tuple[int, str], ...]
+    reasons: bytes  # JSON: rows and the reason against each; one value, whose digest is quickly made
     lost: NDArray[np.uint64]  # row and key of each block that stays elsewhere
 
 
@@ -106,7 +107,7 @@ def work(frame: pl.DataFrame, min_block_bytes: int, against: Against | None) -> 
     """Part a shard: a copy is rejected and names what stands for it; blocks that stay elsewhere are cut out."""
     if against is None:
         return Sifted(frame, REJECTED_SCHEMA.to_frame(), {})
-    reasons: dict[int, tuple[str, ...]] = {row: (reason,) for row, reason in against.reasons}
+    reasons: dict[int, tuple[str, ...]] = {row: (reason,) for row, reason in json.loads(against.reasons)}
     shorter = without_blocks(frame, against.lost)
     gone = [row for row, cut in shorter.items() if len(cut.text.strip().encode()) < min_block_bytes]
     reasons |= dict.fromkeys(gone, (ONLY_REPEATED_BLOCKS,))
@@ -135,7 +136,9 @@ def _extras(found: Found, sketches: Sketches, source: Path) -> dict[str, Against
         reasons.setdefault(number, []).append((row, f"{CONTAMINATED}:{file}"))
     none = np.zeros((0, 2), np.uint64)
     return {
-        sketches.shards[number].name: Against(tuple(reasons.get(number, ())), found.lost.get(number, none))
+        sketches.shards[number].name: Against(
+            json.dumps(reasons.get(number, [])).encode(), found.lost.get(number, none)
+        )
         for number in sorted({*reasons, *found.lost})
     }
 
