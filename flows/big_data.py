@@ -22,3 +22,4 @@ def big_data(look_again: bool = True) -> None:  # noqa: FBT001, FBT002 - a flow'
         run_step("validate")
         run_step("tokenizer")
         run_step("pack")
+        run_step("describe")

@@ -73,8 +73,10 @@ def _cost(s: Summary) -> Iterator[str]:
 def _steps(s: Summary) -> Iterator[str]:
     if s.steps:
         yield "## Steps"
-        rows = [(line.step, line.outcome_said, f"{line.seconds:.1f}", literal(line.summary)) for line in s.steps]
-        yield table(("step", "", "seconds", "what came out"), rows, numbers=(2,))
+        rows = [
+            (line.step, line.outcome_said, f"{line.seconds:.1f}", line.cost, literal(line.summary)) for line in s.steps
+        ]
+        yield table(("step", "", "seconds", "cost", "what came out"), rows, numbers=(2,))
 
 
 def _quality(s: Summary) -> Iterator[str]:
@@ -83,6 +85,8 @@ def _quality(s: Summary) -> Iterator[str]:
         yield table(
             ("step", "documents read", "passed on", "rejected", "because"), map(_counted, s.quality), numbers=(1, 2, 3)
         )
+    if s.data:
+        yield f"**What is in the training data, what was dropped and why** (open it in a browser): `{s.data}`"
     if s.data_docs:
         yield f"Each rule of the contract, page by page (open it in a browser): `{s.data_docs}`"
 

@@ -26,11 +26,12 @@ def html(summary: Summary) -> str:
     """The report; whatever comes from documents is escaped."""
     slowest = max((line.seconds for line in summary.steps), default=0.0)
     worst = max((bar.bits_per_byte for bar in summary.compared), default=0.0)
-    docs = summary.data_docs
+    docs, data = summary.data_docs, summary.data
     return _template().render(
         s=summary,
         slowest=max(slowest, 0.001),
         worst=max(worst, 0.001),
+        data=data.relative_to(summary.folder).as_posix() if data else "",
         data_docs=docs.relative_to(summary.folder).as_posix() if docs else "",
     )
 

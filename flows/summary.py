@@ -34,6 +34,7 @@ class StepLine(BaseModel):
     step: str
     outcome: str = Field(description="ran, restored, current or failed")
     seconds: float
+    cost: str = Field(default="", description="CPU seconds and memory of the step itself, when it ran")
     summary: str
     facts: tuple[tuple[str, str], ...] = Field(default=(), description="its report's, by name")
 
@@ -74,6 +75,7 @@ class Summary(BaseModel):
     quality: tuple[Rows, ...] = ()
     pictures: tuple[Picture, ...] = ()
     samples: tuple[tuple[str, str], ...] = Field(default=(), description="prompt, and how the model went on")
+    data: Path | None = Field(default=None, description="page on the training data of this run: kept, dropped, why")
     data_docs: Path | None = Field(default=None, description="pages of Great Expectations on the data of this run")
 
     @property
@@ -109,24 +111,33 @@ def summary_of(account: Account, settings: Settings) -> Summary:
         bits_per_byte=reports["evaluate"].facts["bits_per_byte"] if "evaluate" in reports else None,
         compared=compared(reports),
         cost=cost(reports, measured, trained_now=any(s.step == "train" and s.outcome == "ran" for s in account.steps)),
-        steps=tuple(_lines(account)),
+        steps=tuple(_lines(account, settings)),
         quality=quality(reports),
         pictures=tuple(_pictures(reports, settings, weights)),
         samples=samples,
     )
 
 
-def _lines(account: Account) -> Iterator[StepLine]:
+def _lines(account: Account, settings: Settings) -> Iterator[StepLine]:
     for result in account.steps:
         facts = tuple((name, shown(value)) for name, value in result.report.facts.items())
         yield StepLine(
             step=result.step, outcome=result.outcome, seconds=result.seconds,
+            cost=_cost(result.step, settings) if result.outcome == "ran" else "",
             summary=result.report.summary, facts=facts,
         )  # fmt: skip
     if account.failed_step:
         outcome = "stopped" if account.stopped else "failed"
         cause = account.failure.cause if account.failure and not account.stopped else ""
         yield StepLine(step=account.failed_step, outcome=outcome, seconds=account.failed_seconds, summary=cause)
+
+
+def _cost(step: str, settings: Settings) -> str:
+    """What the step's process measured of itself when it ran last."""
+    measured = _json(settings.runs / "steps" / f"{step}.json", {})
+    if not measured:
+        return ""
+    return f"{measured['cpu_seconds']:.1f} CPU s, {measured['peak_rss_mib'] / 1024:.1f} GiB"
 
 
 def _pictures(reports: Mapping[str, Report], settings: Settings, weights: str) -> Iterator[Picture]:

@@ -34,7 +34,8 @@ def tell(account: Account, settings: Settings) -> None:
 def _prepare(account: Account, settings: Settings) -> Summary:
     account.folder.mkdir(parents=True, exist_ok=True)
     (account.folder / ID_FILE).write_text(account.run_id, encoding="utf-8")
-    return summary_of(account, settings).model_copy(update={"data_docs": attempt(_keep_data_docs, account, settings)})
+    pages = {"data_docs": attempt(_keep_data_docs, account, settings), "data": attempt(_keep_data, account, settings)}
+    return summary_of(account, settings).model_copy(update=pages)
 
 
 def _keep_data_docs(account: Account, settings: Settings) -> Path | None:
@@ -50,6 +51,16 @@ def _keep_data_docs(account: Account, settings: Settings) -> Path | None:
     kept = account.folder / "data_docs"
     shutil.copytree(source, kept, dirs_exist_ok=True)
     return kept / "index.html"
+
+
+def _keep_data(account: Account, settings: Settings) -> Path | None:
+    """Copy of the page on the training data, which links to the Data Docs beside it."""
+    source = settings.artifacts / "describe" / "data.html"
+    if not any(result.step == "describe" for result in account.steps) or not source.is_file():
+        return None
+    kept = account.folder / source.name
+    shutil.copyfile(source, kept)
+    return kept
 
 
 def _notify(summary: Summary, settings: Settings) -> None:

@@ -36,6 +36,7 @@ STEPS: dict[str, str] = {
     "validate": "big_data",
     "tokenizer": "big_data",
     "pack": "big_data",
+    "describe": "big_data",
     "drift": "compute",
     "train": "compute",
     "evaluate": "compute",

@@ -23,6 +23,7 @@ COLUMNS = ("id", "uri", "source", "group", "licence", "language", "meta", "text"
 SCHEMA = pl.Schema({name: pl.String() for name in COLUMNS})
 REJECTED_SCHEMA = pl.Schema({**SCHEMA, "reasons": pl.List(pl.String)})
 INDEX, REJECTED = "shards.json", "rejected"
+BY_SOURCE = "by_source"  # fact of every step: what it passed on and rejected of each source
 SHARD_BYTES = 16 << 20
 EVALUATION_FILE = "evaluation.parquet"  # n-grams of evaluations, which `discover` pins for `dedup`
 EVALUATION_SCHEMA = pl.Schema({"gram": pl.UInt64(), "file": pl.String()})
@@ -138,7 +139,19 @@ def tally_of(rows_in: int, bytes_in: int, sifted: Sifted) -> Tally:
             if len(named) < _EXAMPLES:
                 named.append(uri)
     height, size = sifted.accepted.height, text_bytes(sifted.accepted)
-    return Tally(rows_in, height, sifted.rejected.height, bytes_in, size, reasons, examples, dict(sifted.facts))
+    facts = {**sifted.facts, BY_SOURCE: _by_source(sifted)}
+    return Tally(rows_in, height, sifted.rejected.height, bytes_in, size, reasons, examples, facts)
+
+
+def _by_source(sifted: Sifted) -> dict[str, dict[str, int]]:
+    """Documents passed on, their bytes and documents rejected, of each source."""
+    size = pl.col("text").str.len_bytes().sum().cast(pl.Int64)
+    kept = sifted.accepted.group_by("source").agg(pl.len(), size)
+    lost = dict(sifted.rejected.group_by("source").len().iter_rows())
+    found = {source: {"documents": rows, "bytes": bytes_, "rejected": 0} for source, rows, bytes_ in kept.iter_rows()}
+    for source, rows in lost.items():
+        found.setdefault(source, {"documents": 0, "bytes": 0, "rejected": 0})["rejected"] = rows
+    return dict(sorted(found.items()))
 
 
 def add_facts(first: Facts, second: Facts) -> Facts:

@@ -43,7 +43,7 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
     """
     if params.privacy.presidio:
         personal_presidio.require()
-    common = Common(params.privacy, _pinned_names(params, settings))
+    common = Common(params.privacy, pinned_names(params, settings))
     tally = sift("privacy", settings.artifacts / "clean", out, work, common, settings)
     return tally.report("privacy", tally.facts)
 
@@ -89,7 +89,12 @@ def marked(column: pl.Series) -> Iterator[tuple[int, str, Marks]]:
         yield row, column[row], [(place, family) for _, place, family in found]
 
 
-def _pinned_names(params: Params, settings: Settings) -> bytes:
+def pinned_names(params: Params, settings: Settings) -> bytes:
+    """A company's own list of names, as `discover` found it; empty if there is none.
+
+    Raises:
+        StepError: there is one that is not pinned.
+    """
     if params.privacy.names_file is None:
         return b""
     path = settings.artifacts / "discover" / "names.csv"

@@ -27,6 +27,7 @@ REPORTS: dict[str, dict[str, Any]] = {
     },
     "validate": {"rows_in": 20, "rows_out": 20, "rows_rejected": 0, "summary": "20 keep the contract"},
     "pack": {"facts": {"train": TEXT, "held_out": TEXT}},
+    "describe": {"summary": "20 of 22 documents on one page"},
     "train": {
         "summary": "10 steps", "pictures": ("curves.png",),
         "facts": {"tokens": 4000, "epochs": 4.0, "training_flops": 8_000_000_000_000, "final_loss": 1.5},
@@ -58,6 +59,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
             (folder / name).write_bytes(PNG + bytes([number]) + step.encode())
     write_json(root / "artifacts" / "evaluate" / "samples.json", [{"prompt": "it's ", "text": f"it's {EVIL}"}])
     (root / "artifacts" / "train" / "model.safetensors").write_text("weights")
+    (root / "artifacts" / "describe" / "data.html").write_text("samples")
     (root / "artifacts" / "validate" / "data_docs").mkdir()
     (root / "artifacts" / "validate" / "data_docs" / "index.html").write_text("rules")
     measured = root / "runs" / "measured" / sha256_of(root / "artifacts" / "train" / "model.safetensors")

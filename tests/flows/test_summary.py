@@ -2,7 +2,7 @@
 
 from flows.summary import summary_of
 from infra.settings import Settings
-from tasks.report import StepError
+from tasks.report import StepError, write_json
 from tests.flows.conftest import release
 
 
@@ -11,7 +11,7 @@ def test_a_whole_run(settings: Settings, ended):
     account.release = release()
     found = summary_of(account, settings)
     assert found.release == "notes@v3"
-    assert [line.outcome_said for line in found.steps] == ["ran"] * 7
+    assert [line.outcome_said for line in found.steps] == ["ran"] * 8
     assert [figure.label for figure in found.figures] == [
         "bits per byte", "training time", "utilisation (MFU)", "tokens",
     ]  # fmt: skip
@@ -19,6 +19,14 @@ def test_a_whole_run(settings: Settings, ended):
     assert [picture.title for picture in found.pictures] == [
         "Loss, learning rate and expert load", "Tokens a second", "Held-out documents and the load of each expert",
     ]  # fmt: skip
+
+
+def test_what_a_step_cost_is_said_of_those_that_ran(settings: Settings, ended):
+    write_json(settings.runs / "steps" / "clean.json", {"cpu_seconds": 12.34, "peak_rss_mib": 512.0})
+    costs = {line.step: line.cost for line in summary_of(ended(), settings).steps}
+    assert costs["clean"] == "12.3 CPU s, 0.5 GiB"
+    assert costs["ingest"] == ""
+    assert {line.cost for line in summary_of(ended(outcome="current"), settings).steps} == {""}
 
 
 def test_of_steps_that_did_not_end_nothing_is_said_though_old_outputs_are_there(settings: Settings, ended):

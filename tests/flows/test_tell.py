@@ -40,11 +40,14 @@ def test_a_run_leaves_a_report_its_data_docs_and_an_artifact(settings: Settings,
     assert heard.path == settings.runs / "amber-otter" / "report.html"
     assert 'href="data_docs/index.html"' in heard.path.read_text(encoding="utf-8")
     assert (heard.path.parent / "data_docs" / "index.html").read_text() == "rules"
+    assert 'href="data.html"' in heard.path.read_text(encoding="utf-8")
+    assert (heard.path.parent / "data.html").read_text() == "samples"
     assert (heard.path.parent / ID_FILE).read_text() == "id-1"
     [artifact] = shown
     assert artifact["key"] == "summary"
     assert artifact["description"] == "notes@v3 is the champion"
     assert str(heard.path) in artifact["markdown"]
+    assert str(heard.path.parent / "data.html") in artifact["markdown"]
 
 
 def test_a_failed_validation_leaves_the_pages_that_say_why(settings: Settings, ended, shown):

@@ -57,7 +57,9 @@ def test_every_document_goes_on_or_is_rejected(workspace):
     tally = run(workspace, extras={"a": "two"})
     assert workspace.texts("step") == {"x/1": "one!", "y/1": "three!", "z/1": "four!"}
     assert workspace.reasons("step") == {"x/2": ["said:two"]}
-    assert (tally.rows_in, tally.rows_out, tally.rows_rejected, tally.facts) == (4, 3, 1, {"loud": 4})
+    by_source = {"docs": {"documents": 3, "bytes": 15, "rejected": 1}}
+    assert (tally.rows_in, tally.rows_out, tally.rows_rejected) == (4, 3, 1)
+    assert tally.facts == {"loud": 4, "by_source": by_source}
     assert (tally.bytes_in, tally.bytes_out) == (15, 15)
 
 
