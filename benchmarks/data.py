@@ -34,6 +34,10 @@ ONE_CORE = {"ABCD_DATA_ENGINE": "one", "ABCD_WORKERS": "1", "POLARS_MAX_THREADS"
 TWO_CORES = {"ABCD_DATA_ENGINE": "cores", "ABCD_WORKERS": "2", "POLARS_MAX_THREADS": "1", "RAYON_NUM_THREADS": "2",
              "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}  # fmt: skip
 
+PEER = ("datatrove==0.10.1", "spacy==3.8.18", "nltk==3.10.4", "regex", "ftfy", "tokenizers", "orjson", "xxhash<4",
+        "fasteners", "pyarrow")  # fmt: skip
+_PEER_MEGABYTES = 5.0
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -175,6 +179,28 @@ def scale(scratch: Path, megabytes: float) -> dict[str, Any]:
     return {"megabytes": megabytes, "peak_mib": found}
 
 
+def peer(corpus: Path, scratch: Path, environment: Path, tokenizer: Path, megabytes: float) -> dict[str, Any]:
+    """What datatrove takes for the first part of the same corpus, in an environment of its own."""
+    python = environment / "bin" / "python"
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", environment], check=True)
+        subprocess.run([python, "-m", "pip", "install", "-q", *PEER], check=True)
+    part = scratch / "part"
+    part.mkdir()
+    size, lines = 0, []
+    with sorted(corpus.glob("*.jsonl"))[0].open(encoding="utf-8") as file:
+        for line in file:
+            if size > megabytes * 1e6:
+                break
+            lines.append(line)
+            size += len(json.loads(line)["text"].encode())
+    (part / "part.jsonl").write_text("".join(lines), encoding="utf-8")
+    command = [python, Path(__file__).with_name("datatrove_pipeline.py"), part, scratch / "datatrove", tokenizer]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=scratch)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found | {"text_bytes": size, "mb_per_cpu_second": size / 1e6 / found["cpu"]}
+
+
 def main() -> None:
     """Measure, print a table, write JSON."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.data", description=__doc__)
@@ -186,6 +212,8 @@ def main() -> None:
         "--nightly", type=float, metavar="MB", help="measure a night with 1 %% new documents on so many"
     )
     parser.add_argument("--scale", type=float, metavar="MB", help="measure memory at 1, 4 and 16 times so many")
+    parser.add_argument("--peer", choices=["datatrove"], help="run it on a part of the same corpus")
+    parser.add_argument("--peer-environment", type=Path, help="where the peer is, or is to be installed and kept")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
@@ -194,6 +222,11 @@ def main() -> None:
             corpus = scratch / "corpus"
             write_corpus(corpus, options.megabytes)
         found = measure(corpus.resolve(), scratch, options.repeats)
+        if options.peer:
+            environment = options.peer_environment or scratch / "environment"
+            tokenizer = scratch / "two" / "artifacts" / "tokenizer" / "tokenizer.json"
+            found["datatrove"] = peer(corpus.resolve(), scratch, environment, tokenizer, _PEER_MEGABYTES)
+            found["times_datatrove"] = found["mb_per_cpu_second"] / found["datatrove"]["mb_per_cpu_second"]
         if options.nightly:
             found["nightly"] = nightly(scratch, options.nightly)
         if options.scale:
@@ -217,7 +250,7 @@ def _show(found: Mapping[str, Any]) -> None:
         f"{found['mb_per_cpu_second_with_starts']:.1f}; two cores {found['two_cores_speedup']:.2f} x; "
         f"floor {megabytes / found['floor_cpu']:,.0f} MB per CPU second"
     )
-    for name in ("nightly", "scale"):
+    for name in ("datatrove", "times_datatrove", "nightly", "scale"):
         if name in found:
             console.print(name, found[name])
 
