@@ -1,6 +1,6 @@
 """The peer of `benchmarks.data`: raw JSONL to tokens by datatrove, run by the Python of an environment that has it.
 
-`python datatrove_pipeline.py CORPUS FOLDER TOKENIZER`: quality rules, mojibake, personal data, MinHash in its four steps,
+`python datatrove_pipeline.py CORPUS FOLDER TOKENIZER`: quality rules, mojibake, personal data, MinHash in four steps,
 tokens; one worker. Language identification is left out: its model is a download. Prints CPU seconds and documents.
 """
 
