@@ -19,7 +19,7 @@ from tasks.big_data.documents import Shard, part
 from tasks.big_data.engine import Engine
 from tasks.big_data.grams import BANDS, sketch_texts
 from tasks.big_data.memory import Memory, key_of
-from tasks.big_data.split import score
+from tasks.big_data.split import scores
 from tasks.params import Dedup
 
 U64 = NDArray[np.uint64]
@@ -120,7 +120,7 @@ def _sketch(task: _Task) -> dict[str, bytes]:
     block_keys, block_rows = np.empty(room, np.uint64), np.empty(room, np.uint64)
     n_blocks = sketch_texts(data, offsets, least, counts, keys, columns[:BANDS], block_keys, block_rows)
     columns[KEY], columns[KEY_END] = keys.T if task.dedup.ignore_whitespace else _halves(frame["digest"])
-    columns[SCORE] = [score(id_) for id_ in frame["id"].to_list()]
+    columns[SCORE] = scores(frame["id"].to_list())
     columns[ID], columns[DIGEST], columns[WORDS] = _halves(frame["id"])[0], _halves(frame["digest"])[0], counts
     columns[:BANDS, frame["source"].is_in(task.without.near).to_numpy()] = 0
     counted = ~frame["source"].is_in(task.without.blocks).to_numpy()[block_rows[:n_blocks].astype(np.int64)]

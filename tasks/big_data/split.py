@@ -1,6 +1,7 @@
 """Which documents are held out: decided by a hash of the id alone, so that order, number and place do not matter."""
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +11,21 @@ from tasks.fingerprints import Fingerprints, read_fingerprints
 from tasks.params import Pack
 
 # Not the id itself, whose digits serve other ends.
-_SALT = "held-out:"
+_SALT = b"held-out:"
 TRAINED_FILE = "trained.npy"  # of the base
 MOST = 5  # at most one document in so many is held out to reach `min_held_out`
 
 
-def score(document_id: str) -> int:
+def scores(document_ids: Iterable[str]) -> NDArray[np.uint64]:
     """64 bits that only the id decides: a document below the share is held out, now and in every later run."""
-    return int.from_bytes(hashlib.sha256(f"{_SALT}{document_id}".encode()).digest()[:8])
+    sha256 = hashlib.sha256
+    first = (sha256(_SALT + document_id.encode()).digest()[:8] for document_id in document_ids)
+    return np.frombuffer(b"".join(first), dtype=">u8").astype(np.uint64)
+
+
+def score(document_id: str) -> int:
+    """Of one document."""
+    return int(scores([document_id])[0])
 
 
 def choose(scores: NDArray[np.uint64], pack: Pack, unseen: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -5,6 +5,7 @@ import polars as pl
 from tasks.big_data.documents import document_id
 from tasks.big_data.sides import HELD_OUT
 from tasks.big_data.split import score
+from tasks.fingerprints import write_fingerprints
 
 WORDS = [f"word{n}" for n in range(100)]
 
@@ -84,3 +85,17 @@ def test_a_long_block_stays_in_one_document(workspace):
     }
     assert workspace.reasons("dedup") == {"docs/c": ["only_repeated_blocks"]}
     assert report.facts["repeated_blocks"] == {"documents": 1, "blocks": 1, "bytes": len(f"{block}\n\n")}
+
+
+def test_what_the_base_learnt_stays_and_its_near_copy_judges_nothing(workspace):
+    workspace.set(pack={"held_out_share": 1 / 16, "min_held_out": 1})
+    held_out, learnt = on_side(True), on_side(True, "docs/learnt")
+    fillers = {on_side(False, f"docs/filler{n}-"): f"filler {n}" for n in range(20)}
+    text = " ".join(WORDS)
+    workspace.put("privacy", {held_out: f"{text} and one more", learnt: text, **fillers})
+    (workspace.out("discover") / "base").mkdir()
+    write_fingerprints(workspace.out("discover") / "base" / "trained.npy", [document_id(learnt)])
+    report = workspace.run("dedup")
+    assert workspace.reasons("dedup") == {held_out: [f"near_duplicate_of:{document_id(learnt)}"]}
+    assert sides(workspace)[document_id(learnt)] == "train"
+    assert report.facts["sides"] == {"held_out": 0, "train": 21}
