@@ -10,11 +10,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from data_contracts.contract import ENDING, ROOM, ROW_COUNT, Contract, QueryRule, RowRule, TableRule
+from data_contracts.contract import ENDING, ROOM, ROW_COUNT, Contract, KeyRule, QueryRule, RowRule, TableRule
 from data_contracts.errors import ContractError
 from data_contracts.odcs import read_odcs
 
 RELEASED = ROOM / "released"
+Rule = RowRule | TableRule | KeyRule | QueryRule
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 # Limits of which the smaller value refuses more, and the larger one.
 _SMALLER_IS_STRICTER = ("maxLength", "maximum", "max_value")
@@ -102,12 +103,12 @@ def _of_table(old: Contract, new: Contract) -> Iterator[str]:
             yield f"rule {name} {stricter}"
 
 
-def _by_name(contract: Contract) -> dict[str, RowRule | TableRule | QueryRule]:
-    rules: list[RowRule | TableRule | QueryRule] = [*contract.row_rules, *contract.table_rules, *contract.query_rules]
+def _by_name(contract: Contract) -> dict[str, Rule]:
+    rules: list[Rule] = [*contract.row_rules, *contract.table_rules, *contract.key_rules, *contract.query_rules]
     return {rule.name: rule for rule in rules}
 
 
-def _stricter(old: RowRule | TableRule | QueryRule, new: RowRule | TableRule | QueryRule) -> str:
+def _stricter(old: Rule, new: Rule) -> str:
     """How the new rule refuses more than the old one; empty: it does not."""
     if isinstance(old, RowRule) and isinstance(new, RowRule) and old.check == new.check:
         limits = {old.check: old.value}, {new.check: new.value}

@@ -8,6 +8,7 @@ import polars as pl
 
 from data_contracts.contract import ROW_COUNT, Contract, QueryRule, RowRule
 from data_contracts.errors import ContractError
+from data_contracts.uniqueness import repeats
 
 EXAMPLES = 3
 _SHOWN = 60
@@ -87,10 +88,10 @@ def _check_table(contract: Contract, source: Source) -> tuple[int, list[Broken]]
     counts: dict[str, _Count] = {}
     types: dict[str, str] = {}
     rows = 0
-    repeats = contract.repeats(lambda: (_seen(part, contract, {}) for part in source.parts()))
+    again = contract.repeats(lambda: (_seen(part, contract, {}) for part in source.parts()))
     for part in source.parts():
         frame = _seen(part, contract, types)
-        broken = contract.broken(frame, repeats.slice(rows, frame.height))
+        broken = contract.broken(frame, again.slice(rows, frame.height))
         for rule in contract.row_rules:
             _note(counts.setdefault(rule.name, _Count()), frame, rule, broken[rule.name])
         rows += frame.height
@@ -102,7 +103,18 @@ def _check_table(contract: Contract, source: Source) -> tuple[int, list[Broken]]
         for rule in contract.row_rules
         if rule.column not in types and rule.name in counts and counts[rule.name].rows
     ]  # fmt: skip
+    found += _keys(contract, source, types)
     return rows, found + list(_table_rules(contract, source, rows, types))
+
+
+def _keys(contract: Contract, source: Source, types: Mapping[str, str]) -> Iterator[Broken]:
+    keys = {rule.name: rule.columns for rule in contract.key_rules if not types.keys() & set(rule.columns)}
+    if not keys:
+        return
+    again = repeats(lambda: (_seen(part, contract, {}) for part in source.parts()), keys)
+    for name, columns in keys.items():
+        if number := int(again[name].sum()):
+            yield Broken(contract.name, name, f"each {', '.join(columns)} once", f"{number:,} rows")
 
 
 def _seen(part: pl.DataFrame, contract: Contract, types: dict[str, str]) -> pl.DataFrame:

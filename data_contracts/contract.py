@@ -61,6 +61,13 @@ class TableRule(NamedTuple):
     arguments: Mapping[str, Any]
 
 
+class KeyRule(NamedTuple):
+    """Columns whose values together come once in a table."""
+
+    name: str
+    columns: tuple[str, ...]
+
+
 class QueryRule(NamedTuple):
     """One limit on tables: a query that gives one number, which must be this one."""
 
@@ -84,6 +91,7 @@ class Contract:
     columns: Mapping[str, pl.DataType]
     row_rules: tuple[RowRule, ...]
     table_rules: tuple[TableRule, ...]
+    key_rules: tuple[KeyRule, ...]
     query_rules: tuple[QueryRule, ...]
     max_rejected_share: float
 
@@ -118,12 +126,13 @@ class Contract:
     def _compile(cls, odcs: OpenDataContractStandard, schema: SchemaObject) -> Self:
         properties, name = schema.properties or [], str(schema.name)
         is_one = len(odcs.schema_ or []) == 1
-        said = [_table_rule(quality, name) for quality in schema.quality or [] if quality.type != "text"]
+        said = [_table_rule(quality) for quality in schema.quality or [] if quality.type != "text"]
         return cls(
             title=f"{name if is_one else f'{odcs.name}.{name}'} {odcs.version}",
             columns={str(column.name): _type_of(column) for column in properties},
             row_rules=tuple(rule for column in properties for rule in _row_rules(column)),
             table_rules=tuple(rule for rule in said if isinstance(rule, TableRule)),
+            key_rules=tuple(rule for rule in said if isinstance(rule, KeyRule)),
             query_rules=tuple(rule for rule in said if isinstance(rule, QueryRule)),
             max_rejected_share=_max_rejected_share(schema),
         )
@@ -136,7 +145,7 @@ class Contract:
     @property
     def rules(self) -> int:
         """How many limits it has."""
-        return len(self.row_rules) + len(self.table_rules) + len(self.query_rules)
+        return len(self.row_rules) + len(self.table_rules) + len(self.key_rules) + len(self.query_rules)
 
     @property
     def unique_columns(self) -> tuple[str, ...]:
@@ -149,7 +158,7 @@ class Contract:
         Args:
             parts: gives the table's parts, in their order, with `unique_columns` at least; called twice if need be.
         """
-        return repeats(parts, {rule.name: rule.column for rule in self.row_rules if rule.check == "unique"})
+        return repeats(parts, {rule.name: (rule.column,) for rule in self.row_rules if rule.check == "unique"})
 
     def judge(self, frame: pl.DataFrame, repeats: pl.DataFrame | None = None) -> Judged:
         """Part rows by the row rules; rows that all keep them come back as the frame that was given.
@@ -222,7 +231,7 @@ def _quality_rule(column: str, quality: DataQuality) -> RowRule:
     )
 
 
-def _table_rule(quality: DataQuality, table: str) -> TableRule | QueryRule:
+def _table_rule(quality: DataQuality) -> TableRule | KeyRule | QueryRule:
     name = str(quality.name)
     if quality.type == "custom" and quality.engine == GREAT_EXPECTATIONS and isinstance(quality.implementation, dict):
         said = quality.implementation
@@ -231,9 +240,7 @@ def _table_rule(quality: DataQuality, table: str) -> TableRule | QueryRule:
         return QueryRule(name, quality.query, float(quality.mustBe))
     given = dict(quality.arguments or {})
     if quality.metric == "duplicateValues" and quality.mustBe == 0 and list(given) == ["properties"]:
-        columns = ", ".join(f'"{column}"' for column in given["properties"])
-        counted = f'SELECT COUNT(*) AS times FROM "{table}" GROUP BY {columns}'
-        return QueryRule(name, f"SELECT COUNT(*) FROM ({counted}) AS t WHERE times > 1", 0.0)
+        return KeyRule(name, tuple(given["properties"]))
     exact = quality.mustBe
     low = exact if exact is not None else quality.mustBeGreaterOrEqualTo
     high = exact if exact is not None else quality.mustBeLessOrEqualTo

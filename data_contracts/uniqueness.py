@@ -3,7 +3,7 @@
 Hashes of all values are compared first. Where two are the same, and only there, the values themselves are.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import polars as pl
@@ -11,28 +11,34 @@ import polars as pl
 Parts = Callable[[], Iterable[pl.DataFrame]]
 
 
-def repeats(parts: Parts, rules: Mapping[str, str]) -> pl.DataFrame:
-    """A boolean column for each rule: rows whose value came in a row before; a missing value comes never.
+def repeats(parts: Parts, rules: Mapping[str, Sequence[str]]) -> pl.DataFrame:
+    """A boolean column for each rule: rows whose values came in a row before; a missing value comes never.
 
     Args:
-        parts: gives the parts of a table in their order; called a second time if hashes are the same.
-        rules: name of a rule -> its column.
+        parts: gives the parts of a table in their order; called again if hashes are the same.
+        rules: name of a rule -> columns whose values together must not come twice.
     """
-    hashes = _hashes(parts(), dict.fromkeys(rules.values()))
-    suspects = {column: _twice(hashes[column]) for column in hashes.columns}
+    hashes = _hashes(parts(), rules)
     found: dict[str, pl.Series] = {}
-    for column, twice in suspects.items():
+    for name, columns in rules.items():
         marks = np.zeros(hashes.height, np.bool_)
-        if len(twice):
-            rows = hashes[column].is_in(twice.implode()).fill_null(value=False)
-            marks[_again(parts(), column, rows)] = True
-        found[column] = pl.Series(marks)
-    return pl.DataFrame({name: found[column] for name, column in rules.items()})
+        if len(twice := _twice(hashes[name])):
+            rows = hashes[name].is_in(twice.implode()).fill_null(value=False)
+            marks[_again(parts(), columns, rows)] = True
+        found[name] = pl.Series(marks)
+    return pl.DataFrame(found)
 
 
-def _hashes(parts: Iterable[pl.DataFrame], columns: Iterable[str]) -> pl.DataFrame:
-    hashed = [pl.when(pl.col(column).is_not_null()).then(pl.col(column).hash()).alias(column) for column in columns]
-    empty = pl.DataFrame(schema={column: pl.UInt64() for column in columns})
+def _values(columns: Sequence[str]) -> pl.Expr:
+    return pl.col(columns[0]) if len(columns) == 1 else pl.struct(columns)
+
+
+def _hashes(parts: Iterable[pl.DataFrame], rules: Mapping[str, Sequence[str]]) -> pl.DataFrame:
+    hashed = [
+        pl.when(pl.all_horizontal(pl.col(columns).is_not_null())).then(_values(columns).hash()).alias(name)
+        for name, columns in rules.items()
+    ]
+    empty = pl.DataFrame(schema=dict.fromkeys(rules, pl.UInt64()))
     return pl.concat([empty, *(part.select(hashed) for part in parts)]) if hashed else empty
 
 
@@ -42,13 +48,12 @@ def _twice(hashes: pl.Series) -> pl.Series:
     return in_order.filter(in_order == in_order.shift(1)).unique()
 
 
-def _again(parts: Iterable[pl.DataFrame], column: str, rows: pl.Series) -> list[int]:
-    """Numbers of those of the rows whose value came in a row before."""
+def _again(parts: Iterable[pl.DataFrame], columns: Sequence[str], rows: pl.Series) -> list[int]:
+    """Numbers of those of the rows whose values came in a row before."""
     start, kept = 0, []
     for part in parts:
-        mine = rows.slice(start, part.height)
-        values = pl.DataFrame({"row": pl.int_range(start, start + part.height, eager=True), "value": part[column]})
-        kept.append(values.filter(mine))
+        values = part.select(row=pl.int_range(start, start + part.height), value=_values(columns))
+        kept.append(values.filter(rows.slice(start, part.height)))
         start += part.height
     values = pl.concat(kept)
     return values.filter(~pl.col("value").is_first_distinct())["row"].to_list()

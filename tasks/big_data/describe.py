@@ -22,7 +22,7 @@ from tasks.big_data.decontaminate import CONTAMINATED_FILE
 from tasks.big_data.privacy import pinned_names
 from tasks.big_data.samples import Redact, Sample
 from tasks.params import Params
-from tasks.report import Report
+from tasks.report import Report, StepError
 
 PAGE, DOCS = "data.html", "data_docs"
 _TEMPLATE = "data.html.j2"
@@ -74,7 +74,7 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
         StepError: a step before this one has not run.
     """
     artifacts = settings.artifacts
-    reports = {step: Report.read(artifacts / step) for step in (*STEPS, "pack")}
+    reports = {step: _report(artifacts / step) for step in (*STEPS, "pack")}
     redact = Redact(params.privacy, pinned_names(params, settings))
     dropped = [
         Dropped(step, reason, reports[step].reasons.get(reason, 0), _meaning(reason, reports[step]), shown)
@@ -107,6 +107,13 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
         summary=f"{last:,} of {reports['ingest'].rows_in or 0:,} documents and {number:,} samples on one page: {PAGE}",
         facts={"page": PAGE, "samples": number, "reasons": len(dropped)},
     )
+
+
+def _report(folder: Path) -> Report:
+    try:
+        return Report.read(folder)
+    except FileNotFoundError:
+        raise StepError(f"expected a report in {folder}, found none; run the step: `dvc repro {folder.name}`") from None
 
 
 def _funnel(reports: Mapping[str, Report]) -> list[Line]:

@@ -37,8 +37,9 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
     source, kept_in = settings.artifacts / "dedup", settings.runs / "rejected" / "validate"
     try:
         contract = Contract.read(DOCUMENTS)
-        if contract.query_rules:
-            raise ContractError(f"{DOCUMENTS.name}: {contract.query_rules[0].name}: queries need the table in memory")
+        if contract.key_rules or contract.query_rules:
+            names = [*(rule.name for rule in contract.key_rules), *(rule.name for rule in contract.query_rules)]
+            raise ContractError(f"{DOCUMENTS.name}: {', '.join(names)}: only packed tables may have such rules")
         tally = part_table(source, out, contract, settings)
         if tally.rows_rejected > contract.max_rejected_share * tally.rows_in:
             raise StepError(_too_many(contract, tally, documents.read_rejected(out), _keep(out, kept_in)))

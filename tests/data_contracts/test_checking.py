@@ -152,6 +152,20 @@ def test_every_damage_breaks_a_rule(packed, change, rules):
     assert sorted(broken_rules(packed)) == sorted(rules)
 
 
+def test_values_that_must_come_once_together_are_told_apart_in_parts(tmp_path):
+    head = "apiVersion: v3.1.0\nkind: DataContract\nid: t\nname: t\nversion: 1.0.0\nschema:\n  - name: t\n    quality: "
+    rule = "[{name: pair, metric: duplicateValues, arguments: {properties: [a, b]}, mustBe: 0}]\n    properties:\n"
+    columns = "      - {name: a, logicalType: string}\n      - {name: b, logicalType: integer}\n"
+    (tmp_path / "t.odcs.yaml").write_text(head + rule + columns)
+    parts = [
+        pl.DataFrame({"a": ["x", "x", None], "b": [1, 2, 1]}),
+        pl.DataFrame({"a": ["y", "x", None], "b": [1, 2, 1]}),
+    ]
+    contract = Contract.read(tmp_path / "t.odcs.yaml")
+    (broken,) = check({"t": contract}, {"t": Source(lambda: parts, lambda: pl.concat(parts).lazy())}).broken
+    assert (broken.rule, broken.expected, broken.found) == ("pair", "each a, b once", "1 rows")
+
+
 def test_a_stream_that_is_missing_is_named(packed):
     (packed / "held_out.npy").unlink()
     assert broken_rules(packed) == ["streams.both"]

@@ -6,9 +6,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data_contracts.contract import DOCUMENTS, Contract
+from data_contracts.checking import check
+from data_contracts.contract import DOCUMENTS, RAW, Contract
+from data_contracts.tables import tables_of
 from tasks.big_data import documents, validate
-from tasks.report import StepError, step_output
+from tasks.report import Report, StepError, step_output
 
 STEPS = ("ingest", "clean", "privacy", "dedup")
 WORDS = st.sampled_from(
@@ -74,8 +76,11 @@ def test_every_row_goes_on_or_is_kept_with_a_reason(make_workspace, corpus, min_
 def test_the_stage_from_files_to_tokens(workspace, corpus):
     """Real files of the standard library, by the whole stage; a second run from nothing is the same bytes."""
     workspace.set(discover={"sources": [str(corpus)]}, tokenizer={"vocab_size": 600})
-    steps = ("discover", *STEPS, "validate", "tokenizer", "pack")
-    report = workspace.run(*steps)
+    steps = ("discover", *STEPS, "validate", "tokenizer", "pack", "describe")
+    workspace.run(*steps)
+    report = Report.read(workspace.out("pack"))
+    raw = Contract.read_all(RAW)
+    assert check(raw, tables_of(workspace.out("ingest"), raw)).broken == ()
     assert report.facts["held_out"]["documents"] == 30
     assert report.facts["train"]["documents"] > 100
     assert report.facts["train"]["bytes_per_token"] > 2
@@ -84,7 +89,7 @@ def test_the_stage_from_files_to_tokens(workspace, corpus):
     assert {step: workspace.bytes_of(step) for step in steps} == before
 
 
-@pytest.mark.parametrize("step", ["ingest", "clean", "privacy", "dedup", "validate", "tokenizer", "pack"])
+@pytest.mark.parametrize("step", ["ingest", "clean", "privacy", "dedup", "validate", "tokenizer", "pack", "describe"])
 def test_a_step_without_its_input_says_what_to_run(workspace, step):
     with pytest.raises(StepError, match="dvc repro"):
         workspace.run(step)

@@ -71,3 +71,32 @@ def test_a_contract_that_cannot_be_run_is_an_error_that_says_where(workspace, mo
     workspace.put("dedup", GOOD)
     with pytest.raises(StepError, match=r"cannot be run: .*requird: unknown key; did you mean 'required'"):
         workspace.run("validate")
+
+
+def test_a_query_in_this_contract_is_refused(workspace, monkeypatch, tmp_path):
+    """It would need a corpus in memory."""
+    rule = "    quality:\n      - {name: odd, type: sql, query: SELECT 1, mustBe: 1}\n"
+    monkeypatch.setattr(validate, "DOCUMENTS", limits(tmp_path, "    quality:\n", rule))
+    workspace.put("dedup", GOOD)
+    with pytest.raises(StepError, match="odd: only packed tables may have such rules"):
+        workspace.run("validate")
+
+
+def test_what_great_expectations_gets_is_bounded_and_chosen_by_hash(workspace):
+    workspace.put("dedup", {f"docs/{n}": f"Document {n}." for n in range(5000)})
+    report = workspace.run("validate")
+    chosen = validate.sample(workspace.out("validate"))
+    assert report.facts["sampled_rows"] == chosen.height == 2048
+    ids = documents.read(workspace.out("validate"), ["id"])["id"]
+    assert chosen["id"].to_list() == sorted(ids)[:2048]
+    assert validate.whole(workspace.out("validate"), ["licence"]).height == 5000
+    assert validate.whole(workspace.out("validate"), []).height == 5000
+
+
+def test_a_shard_that_keeps_the_contract_is_the_same_file(workspace):
+    workspace.put("dedup", GOOD)
+    workspace.run("validate")
+    before, after = workspace.bytes_of("dedup"), workspace.bytes_of("validate")
+    shards = [name for name in before if name.startswith("part-")]
+    assert shards
+    assert all(after[name] == before[name] for name in shards)
