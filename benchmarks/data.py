@@ -56,7 +56,7 @@ class Bench:
         root.mkdir(parents=True)
         for name in (".git", "dvc.yaml"):
             (root / name).touch()
-        params = f"blueprint:\n  preset: nano\ndiscover:\n  sources: [{corpus}]\ntokenizer:\n  vocab_size: 32768\n"
+        params = f"blueprint:\n  preset: nano\ndiscover:\n  sources: [{corpus}]\n"
         (root / "params.yaml").write_text(params)
         kept = {name: value for name, value in os.environ.items() if not name.startswith("ABCD_")}
         self.environment = {**kept, **environment, "ABCD_WORKSPACE": str(root), "PYTHONPATH": str(ROOT)}

@@ -9,7 +9,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -88,8 +88,9 @@ def work(frame: pl.DataFrame, clean: Clean, treatments: tuple[Treatment, ...]) -
     data, offsets = normal.normalised(data, offsets, flags, tails)
     data, offsets, removed = _c4(data, offsets, clean, treatments, of)
     texts = text_series(data, offsets)
-    languages = _languages(data, offsets, frame["language"], treatments, of)
-    against = _reasons(data, offsets, languages, clean, treatments, of)
+    figures = statistics(data, offsets)
+    languages = _languages(data, offsets, figures, frame["language"], treatments, of)
+    against = _reasons(figures, languages, clean, treatments, of)
     is_kept = pl.Series(~np.isin(np.arange(frame.height), list(against)))
     is_new = (texts != frame["text"]) & is_kept
     facts = {
@@ -145,12 +146,15 @@ def _mended(data: Bytes, offsets: Offsets, rows: list[int]) -> dict[int, bytes]:
 
 
 def _languages(
-    data: Bytes, offsets: Offsets, stated: pl.Series, treatments: tuple[Treatment, ...], of: NDArray[np.int64]
-) -> pl.Series:
+    data: Bytes, offsets: Offsets, figures: NDArray[Any], stated: pl.Series, treatments: tuple[Treatment, ...],
+    of: NDArray[np.int64],
+) -> pl.Series:  # fmt: skip
     """Language of each document: as its source states it, else as it reads; of code it is not asked."""
     of_all = pl.Series([each.languages.main for each in treatments], dtype=pl.String).gather(of)
     is_settled = np.array([each.languages.is_one for each in treatments], np.bool_)[of]
     is_asked = ~(is_settled & (np.diff(offsets) < language.LONG_BYTES))
+    for number, each in enumerate(treatments):
+        is_asked &= ~((of == number) & language.has_stop_words(figures["stop_words"], each.languages.main))
     is_stated = stated != ""
     rows = np.flatnonzero(is_asked & ~_is_code(treatments, of) & ~is_stated.to_numpy())
     sources = [treatments[number].languages for number in of[rows].tolist()]
@@ -177,11 +181,9 @@ def _c4(
 
 
 def _reasons(
-    data: Bytes, offsets: Offsets, languages: pl.Series, clean: Clean, treatments: tuple[Treatment, ...],
-    of: NDArray[np.int64],
-) -> dict[int, tuple[str, ...]]:  # fmt: skip
+    figures: NDArray[Any], languages: pl.Series, clean: Clean, treatments: tuple[Treatment, ...], of: NDArray[np.int64]
+) -> dict[int, tuple[str, ...]]:
     """Row -> what is against it."""
-    figures = statistics(data, offsets)
     found: dict[int, tuple[str, ...]] = {}
     for number, each in enumerate(treatments):
         rows = np.flatnonzero(of == number)

@@ -12,6 +12,8 @@ import numpy as np
 import pycld2
 from numpy.typing import NDArray
 
+from tasks.big_data.vocabulary import STOP_BITS
+
 # More bytes cost time and, measured (docs/your-text.md), change nothing.
 _FIRST_BYTES, _READ_BYTES = 250, 500
 # From here on CLD2's answer, where it was sure, was right in 99.7 % of measured texts (docs/your-text.md).
@@ -19,6 +21,9 @@ LONG_BYTES = 200
 # Of the sure documents in a source's most frequent language, for another one to be expected in short texts; and their
 # number at least: of few work orders, CLD2 surely takes one for Luxembourgish.
 _COMMON_SHARE, _COMMON_DOCUMENTS = 0.05, 3
+# Share of a language's stop words from which on CLD2 need not be asked, and how many of the other list may occur, which
+# has words that both have ("in", "die", "den").
+_MOST_STOP_WORDS, _OTHER_STOP_WORDS = 0.6, 3
 _OLD_CODES = {"iw": "he", "in": "id", "ji": "yi", "jw": "jv", "mo": "ro"}
 
 
@@ -65,6 +70,20 @@ def guesses(
                 continue
         found.append(guess(beginning(whole[begin:end], _READ_BYTES)))
     return found
+
+
+def has_stop_words(bits: NDArray[np.int64], language: str) -> NDArray[np.bool_]:
+    """Whether documents are in this language by its stop words alone: most of them occur, few of another list.
+
+    Args:
+        bits: of each document the stop words that occur in it, `figures.STOPS`.
+        language: one of a source, such as its main one.
+    """
+    own = STOP_BITS.get(language, 0)
+    others = sum(each for code, each in STOP_BITS.items() if code != language)
+    least = _MOST_STOP_WORDS * own.bit_count()
+    found: NDArray[np.bool_] = np.bitwise_count(bits & own) >= least if own else np.zeros(len(bits), np.bool_)
+    return found & (np.bitwise_count(bits & others) <= _OTHER_STOP_WORDS)
 
 
 def beginning(text: memoryview, most: int) -> bytes:

@@ -21,10 +21,12 @@ SIDES_FILE = "sides.parquet"  # of `dedup`
 def write_sides(path: Path, shards: Iterable[tuple[pl.Series, NDArray[np.bool_]]]) -> dict[str, int]:
     """Write the side of each document, shard by shard, in their order; how many documents are on each side."""
     kinds = pa.schema([("id", pa.string()), ("side", pa.dictionary(pa.int8(), pa.string()))])
+    # Through polars: pyarrow imports pandas to look at what it is given, half a second.
+    names = pl.Series([TRAIN, HELD_OUT]).to_arrow().cast(pa.string())
     counts = {TRAIN: 0, HELD_OUT: 0}
     with pq.ParquetWriter(path, kinds, compression="zstd") as writer:
         for ids, held_out in shards:
-            sides = pa.DictionaryArray.from_arrays(pa.array(held_out.astype(np.int8)), pa.array([TRAIN, HELD_OUT]))
+            sides = pa.DictionaryArray.from_arrays(pl.Series(held_out.astype(np.int8)).to_arrow(), names)
             writer.write_table(pa.table([ids.to_arrow().cast(pa.string()), sides], schema=kinds))
             counts[HELD_OUT] += int(held_out.sum())
             counts[TRAIN] += int((~held_out).sum())
