@@ -1,7 +1,6 @@
 """A file or folder becomes tables to be checked: Parquet, JSON Lines, CSV, shards of documents, what `pack` leaves."""
 
 import gzip
-import io
 import json
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -161,14 +160,14 @@ def _column(values: list[Any], contract: Contract, name: str) -> pl.Series:
 
 
 def _csv(path: Path, contract: Contract) -> Iterator[pl.DataFrame]:
-    """A CSV file as one part; the contract says what its columns are."""
-    with _opened(path) as file:
-        data = file.read()
-    header = pl.read_csv(io.BytesIO(data), n_rows=0).columns
-    kinds = {name: kind for name, kind in contract.columns.items() if name in header}
+    """Parts of a CSV file; the contract says what its columns are."""
     try:
-        yield pl.read_csv(io.BytesIO(data), schema_overrides=kinds, infer_schema=False, empty_string_is_null=False)
-    except pl.exceptions.PolarsError as error:
+        scan = pl.scan_csv(path, infer_schema=False, empty_string_is_null=False, glob=False)
+        names = scan.collect_schema().names()
+        kinds = {name: contract.columns.get(name, pl.String()) for name in names}
+        scan = pl.scan_csv(path, schema=kinds, empty_string_is_null=False, glob=False)
+        yield from scan.collect_batches(chunk_size=_AT_ONCE, maintain_order=True)
+    except (OSError, pl.exceptions.PolarsError) as error:
         raise ContractError(f"{path}: cannot be read as CSV with the contract's columns: {error}") from None
 
 

@@ -36,7 +36,7 @@ def size(bytes_: int) -> str:
     """Bytes as people say them."""
     for unit, name in _UNITS:
         if bytes_ >= unit:
-            return f"{bytes_ / unit:,.1f} {name}"
+            return f"{bytes_ / unit:,.1f} {name}" if bytes_ % unit else f"{bytes_ // unit:,} {name}"
     return f"{bytes_:,} B"
 
 

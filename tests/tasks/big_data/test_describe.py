@@ -202,7 +202,8 @@ def test_lengths_fall_into_their_bins():
     assert [(bar.label, bar.number, bar.percent) for bar in chart.bars] == [
         ("under 64 B", 2, 50.0), ("64 B to 128 B", 0, 0.0), ("128 B to 256 B", 0, 0.0), ("256 B to 512 B", 4, 100.0),
     ]  # fmt: skip
-    assert charts.size(3 << 20) == "3.0 MiB"
+    assert charts.size(3 << 20) == "3 MiB"
+    assert charts.size((3 << 20) + 500_000) == "3.5 MiB"
 
 
 def test_figures_of_quality_by_hand():
