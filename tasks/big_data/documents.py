@@ -37,6 +37,8 @@ _PARQUET: Mapping[str, Any] = {
     "statistics": True,
     "row_group_size": 65_536,
 }
+# Compression is half of what a step takes that changes little, and its table is read once, by the next step.
+_UNPACKED: Mapping[str, Any] = {"compression": "uncompressed", "compression_level": None}
 
 Facts = dict[str, Any]
 
@@ -267,16 +269,19 @@ def read_rejected(folder: Path) -> pl.DataFrame:
     return pl.concat([REJECTED_SCHEMA.to_frame(), *(pl.read_parquet(path, glob=False) for path in paths)])
 
 
-def files_of(name: str, sifted: Sifted, accepted: bytes | None = None) -> tuple[Shard, dict[str, bytes]]:
+def files_of(
+    name: str, sifted: Sifted, accepted: bytes | None = None, *, packed: bool = True
+) -> tuple[Shard, dict[str, bytes]]:
     """A parted shard as its entry of the index and its files: accepted rows, and rejected ones where there are some.
 
     Args:
         name: of the shard.
         sifted: its rows.
         accepted: the file of the accepted rows, where it is there already.
+        packed: whether accepted rows are compressed.
     """
     if accepted is None:
-        accepted = parquet_bytes(sifted.accepted.select(COLUMNS))
+        accepted = parquet_bytes(sifted.accepted.select(COLUMNS), packed=packed)
     files = {part(name): accepted}
     if sifted.rejected.height:
         files[f"{REJECTED}/{part(name)}"] = parquet_bytes(sifted.rejected.select(list(REJECTED_SCHEMA)))
@@ -291,10 +296,10 @@ def write_table(path: Path, frame: pl.DataFrame) -> None:
     path.write_bytes(parquet_bytes(frame))
 
 
-def parquet_bytes(frame: pl.DataFrame) -> bytes:
+def parquet_bytes(frame: pl.DataFrame, *, packed: bool = True) -> bytes:
     """Bytes of a Parquet file; polars writing to a full disk itself does not say that it is full."""
     file = io.BytesIO()
-    frame.rechunk().write_parquet(file, **_PARQUET)
+    frame.rechunk().write_parquet(file, **{**_PARQUET, **({} if packed else _UNPACKED)})
     return file.getvalue()
 
 

@@ -44,7 +44,7 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
     if params.privacy.presidio:
         personal_presidio.require()
     common = Common(params.privacy, pinned_names(params, settings))
-    tally = sift("privacy", settings.artifacts / "clean", out, work, common, settings)
+    tally = sift("privacy", settings.artifacts / "clean", out, work, common, settings, packed=False)
     return tally.report("privacy", tally.facts)
 
 

@@ -28,6 +28,7 @@ class Job:
     extra: Any
     name: str
     size: int
+    packed: bool
     data: bytes
 
 
@@ -48,13 +49,14 @@ def do(job: Job) -> Done:
     if tally.rows_in != tally.rows_out + tally.rows_rejected:
         raise ValueError(f"{job.work.__module__}: {tally.rows_in} rows became {tally.rows_out} + {tally.rows_rejected}")
     # Rows that are the frame itself are the bytes that they were read from: same rows, same bytes.
-    shard, files = files_of(job.name, sifted, job.data if sifted.accepted is frame else None)
+    known = job.data if sifted.accepted is frame else None
+    shard, files = files_of(job.name, sifted, known, packed=job.packed)
     return Done(shard, files, tally)
 
 
 def sift(
     step: str, source: Path, out: Path, work: Work, common: Any, settings: Settings, *,
-    extras: Mapping[str, Any] | None = None,
+    extras: Mapping[str, Any] | None = None, packed: bool = True,
 ) -> Tally:  # fmt: skip
     """Pass each shard of `source` through `work`, and write what comes of it to `out`.
 
@@ -66,6 +68,7 @@ def sift(
         common: what it needs for every shard; built the same way every time, as memory goes by its bytes.
         settings: engine, cache.
         extras: by name of a shard, what it needs for that one; None where it is not named.
+        packed: whether the table is compressed.
 
     Raises:
         StepError: `source` is no table.
@@ -77,7 +80,7 @@ def sift(
     made: list[Shard] = []
     progress = settings.runs / "progress" / f"{step}.json"
     with engine(settings) as where, Progress(step, total=len(shards), unit="shards", file=progress) as shown:
-        jobs = _Jobs(shards, keys, memory, source, out, work, common, extras)
+        jobs = _Jobs(shards, keys, memory, source, out, work, common, extras, packed=packed)
         for shard, counted in shown.over(jobs.done(where)):
             made.append(shard)
             tally.add(counted)
@@ -90,8 +93,9 @@ class _Jobs:
 
     def __init__(
         self, shards: list[Shard], keys: Mapping[str, str], memory: Memory, source: Path, out: Path, work: Work,
-        common: Any, extras: Mapping[str, Any],
+        common: Any, extras: Mapping[str, Any], *, packed: bool,
     ) -> None:  # fmt: skip
+        self._packed = packed
         self._shards, self._keys, self._memory = shards, keys, memory
         self._source, self._out, self._work, self._common, self._extras = source, out, work, common, extras
         self._order: deque[tuple[Shard, tuple[Shard, Tally] | None]] = deque()
@@ -114,7 +118,8 @@ class _Jobs:
             self._order.append((shard, _read_note(noted) if noted else None))
             if noted is None:
                 data = (self._source / part(shard.name)).read_bytes()
-                yield Job(self._work, self._common, self._extras.get(shard.name), shard.name, shard.bytes, data)
+                extra = self._extras.get(shard.name)
+                yield Job(self._work, self._common, extra, shard.name, shard.bytes, self._packed, data)
 
     def _remembered(self) -> Iterator[tuple[Shard, Tally]]:
         while self._order and (known := self._order[0][1]) is not None:
