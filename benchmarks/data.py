@@ -27,7 +27,7 @@ from rich.table import Table
 from benchmarks.remix import write_corpus
 
 ROOT = Path(__file__).parents[1]
-STEPS = ("discover", "ingest", "clean", "privacy", "dedup", "validate", "tokenizer", "pack")
+STEPS = ("discover", "ingest", "clean", "privacy", "dedup", "validate", "tokenizer", "pack", "describe")
 # Data steps between them do all; the tokenizer is trained once and is the base's on every later night.
 ONE_CORE = {"ABCD_DATA_ENGINE": "one", "ABCD_WORKERS": "1", "POLARS_MAX_THREADS": "1", "RAYON_NUM_THREADS": "1",
             "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "NUMBA_NUM_THREADS": "1"}  # fmt: skip

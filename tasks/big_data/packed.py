@@ -1,9 +1,9 @@
 """One shard of documents becomes its piece of the streams: a pure function, so that unchanged shards are remembered."""
 
 import io
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -117,6 +117,13 @@ def _by_source(trained: pl.DataFrame) -> dict[str, dict[str, int]]:
     return {row.pop("source"): row for row in counted.sort("source").iter_rows(named=True)}
 
 
-@lru_cache(2)
+_of_thread = threading.local()
+
+
 def _encoder(tokenizer: bytes, *, may_be_fast: bool) -> Encoder:
-    return Encoder(tokenizer, may_be_fast=may_be_fast)
+    """An encoder of this thread's own: gigatoken's takes no second call before the first has ended."""
+    wanted = (tokenizer, may_be_fast)
+    if getattr(_of_thread, "key", None) != wanted:
+        _of_thread.key, _of_thread.encoder = wanted, Encoder(tokenizer, may_be_fast=may_be_fast)
+    found: Encoder = _of_thread.encoder
+    return found

@@ -1,5 +1,7 @@
 """Token streams and their index: every document is where the index says, none is in both streams."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import polars as pl
 import pytest
@@ -9,7 +11,7 @@ from tokenizers import Tokenizer
 
 from tasks.big_data import documents, pack
 from tasks.big_data.documents import document_id
-from tasks.big_data.packed import gathered
+from tasks.big_data.packed import _encoder, gathered
 from tasks.report import StepError, write_json
 
 TEXTS = {f"docs/{n}": f"Document {n} says <|endoftext|> and goes on, größer. " * (1 + n % 4) for n in range(30)}
@@ -220,3 +222,14 @@ def test_runs_are_gathered(runs):
     starts, counts = (np.array([run[part] for run in runs], dtype=np.int64) for part in (0, 1))
     expected = [number for start, count in runs for number in range(start, start + count)]
     assert gathered(ids, starts, counts).tolist() == expected
+
+
+def test_threads_encode_at_the_same_time(workspace):
+    put_shards(workspace, {"a": documents_of("a")})
+    workspace.run("tokenizer")
+    tokenizer = (workspace.out("tokenizer") / "tokenizer.json").read_bytes()
+    texts = pl.Series(["one text that is long " * 5000, "another one " * 9000] * 5)
+    alone = _encoder(tokenizer, may_be_fast=True).encode(texts)
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda _: _encoder(tokenizer, may_be_fast=True).encode(texts), range(8)))
+    assert all(np.array_equal(each.ids, alone.ids) for each in together)
