@@ -152,7 +152,7 @@ def compare(table: Path, work: Path) -> dict[str, Any]:
     compared = np.ones(len(sketches), np.bool_)
     exact = keepers.exact_pairs(sketches, compared)
     compared[exact.second] = False
-    first, second = near.candidates(sketches, compared, merit)
+    first, second = near.candidates(sketches, compared, merit, InProcess())
     seconds["candidates"] = clock() - start
     start = clock()
     touched = {number for number, _ in sketches.by_shard(np.unique(np.concatenate([first, second])))}

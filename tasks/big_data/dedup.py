@@ -83,7 +83,7 @@ def compare(params: Params, settings: Settings, sketches: Sketches, source: Path
     exact = keepers.exact_stand(same, keepers.rank(members, sketches, source, sides))
     compared[exact.removed] = False
     pairs = verified(
-        *candidates(sketches, compared, merit), sketches, source, where, folder, remembered_in(settings.cache)
+        *candidates(sketches, compared, merit, where), sketches, source, where, folder, remembered_in(settings.cache)
     ).at_least(params.dedup.min_jaccard)
     near = keepers.near_stand(pairs, merit)
     compared[near.removed] = False

@@ -43,18 +43,34 @@ class Pairs:
         return Pairs(self.first[close], self.second[close], self.jaccard[close])
 
 
-def candidates(sketches: Sketches, compared: NDArray[np.bool_], merit: NDArray[np.uint64]) -> tuple[Places, Places]:
+@dataclass(frozen=True)
+class _Band:
+    keys: NDArray[np.uint64]
+    compared: NDArray[np.bool_]
+    merit: NDArray[np.uint64]
+
+
+def _pairs_of_band(band: _Band) -> NDArray[np.uint64]:
+    keys, bits = sorted_keys(band.keys, band.compared)
+    found: NDArray[np.uint64] = pairs_of_runs(keys, bits, _MOST_ALL_PAIRS, band.merit)
+    return found
+
+
+def candidates(
+    sketches: Sketches, compared: NDArray[np.bool_], merit: NDArray[np.uint64], where: Engine
+) -> tuple[Places, Places]:
     """Pairs that have the key of some band in common, each once, in order; most are similar, some are not.
 
     Args:
         sketches: of all documents.
         compared: which of them count.
         merit: of each, the smaller the better.
+        where: engine; a band is sorted by one worker, a few at a time.
     """
     found = np.zeros(0, np.uint64)
-    for band in range(BANDS):
-        keys, bits = sorted_keys(sketches.column(band), compared)
-        found = np.union1d(found, pairs_of_runs(keys, bits, _MOST_ALL_PAIRS, merit))
+    bands = (_Band(sketches.column(band), compared, merit) for band in range(BANDS))
+    for pairs in where.map(_pairs_of_band, bands):
+        found = np.union1d(found, pairs)
     return (found >> np.uint64(32)).astype(np.int64), (found & _LOWER).astype(np.int64)
 
 
