@@ -60,7 +60,7 @@ _DAMAGE: _Plan = [
     *[("damage", f"artifacts/{step}", how, 1) for step in ("clean", "pack", "export") for how in ("flip", "cut")],
     *[
         ("damage", cache, how, 1)
-        for cache in ("cache/ingest", "cache/sources", "cache/gate")
+        for cache in ("cache/shards/ingest", "cache/shards/dedup", "cache/sources", "cache/gate")
         for how in ("flip", "cut")
     ],
     *[("damage", place, how, 2) for place in ("blob", "log") for how in ("flip", "cut")],
@@ -91,7 +91,7 @@ _SAMPLE: _Plan = [
     ("disk", "clean", "file-size", 1),
     ("s3", "release", "lost", 1),
     ("damage", "dvc-cache/privacy", "flip", 1),
-    ("damage", "cache/ingest", "flip", 1),
+    ("damage", "cache/shards/ingest", "flip", 1),
     ("damage", "cache/sources", "flip", 1),
     ("clock", "locks", "future", 1),
     ("together", "clean", "step", 1),

@@ -10,7 +10,9 @@ from tests.faults.catalogue import Fault
 from tests.faults.judge import CLEAR, Result, published, registry_wrong, repaired, unclear
 from tests.faults.workspace import NAME, Reference, Workspace
 
-_READ_BY = {"cache/ingest": "ingest", "cache/sources": "ingest", "cache/gate": "gate"}
+_READ_BY = {
+    "cache/shards/ingest": "ingest", "cache/shards/dedup": "dedup", "cache/sources": "ingest", "cache/gate": "gate",
+}  # fmt: skip
 
 
 def inject(fault: Fault, reference: Reference, workspace: Workspace) -> Result:
@@ -43,7 +45,7 @@ def _in_a_cache(fault: Fault, reference: Reference, workspace: Workspace) -> Res
     folder = workspace.settings.state / fault.target
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     damage(fault, fault.random.choice(files))
-    workspace.forget(_READ_BY[fault.target])
+    workspace.forget(_READ_BY[fault.target], memory=False)
     return repaired(workspace, reference)
 
 

@@ -96,9 +96,11 @@ class Workspace:
             raise AssertionError(f"{' '.join(command)} ended with {ran.code}:\n{ran.said}")
         return ran.said
 
-    def forget(self, step: str) -> None:
-        """Remove a step's outputs, and from DVC's cache what is theirs alone, so that the step runs again."""
+    def forget(self, step: str, *, memory: bool = True) -> None:
+        """Remove a step's outputs, what of them is nobody else's in DVC's cache, and its memory: so that it runs again."""
         self.remove(step)
+        if memory:
+            shutil.rmtree(self.settings.cache / "shards" / step, ignore_errors=True)
         digests = outputs_of(self.lock())[step].values()
         for digest in digests:  # of a folder the list; its files may be another step's too
             self._cached(digest).unlink(missing_ok=True)
