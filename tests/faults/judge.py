@@ -111,7 +111,7 @@ def published(
         ending = CLEAR
         workspace.must("dvc", "repro")
         workspace.must("abcd", "publish")
-    problem = outputs_differ(workspace, reference, but=("discover", "gate") if looked_again else ())
+    problem = outputs_differ(workspace, reference, but=("discover", "drift", "gate") if looked_again else ())
     problem = problem or registry_wrong(workspace, champions={2})
     problem = problem or _release_differs(workspace)
     return Result("failed" if problem else ending, problem)

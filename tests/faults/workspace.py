@@ -97,7 +97,7 @@ class Workspace:
         return ran.said
 
     def forget(self, step: str, *, memory: bool = True) -> None:
-        """Remove a step's outputs, what of them is nobody else's in DVC's cache, and its memory: so that it runs again."""
+        """Remove a step's outputs, their own objects of DVC's cache, and its memory: so that it runs again."""
         self.remove(step)
         if memory:
             shutil.rmtree(self.settings.cache / "shards" / step, ignore_errors=True)
