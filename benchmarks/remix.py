@@ -9,12 +9,15 @@ import json
 import random
 import re
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 SOURCES = {"novels_en": 0.45, "techdoc_en_postgresql": 0.2, "techdoc_en_python": 0.2, "statutes_de": 0.15}
 _SENTENCE = re.compile(r"(?<=[.!?:;])\s+|\n{2,}")
 _MOST_SENTENCES = 200_000
+_SMALL_MEGABYTES = 10.0
 _PERSONAL = (
     "Write to {a}.{b}@{a}-works.com or call +49 30 {n:08d}.", "Server at 10.{x}.{y}.17 and 84.{x}.{y}.33 restarted.",
     "Login https://{a}:{b}{n}@git.{b}.net/{a} was changed.", "Key AKIA{k} was found in the log.",
@@ -31,14 +34,19 @@ def write_corpus(folder: Path, megabytes: float, *, files: int = 8, seed: int = 
         seed: the same seed and size are the same bytes.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    work = partial(_write_file, folder, megabytes * 1e6 / files, seed)
+    if megabytes < _SMALL_MEGABYTES:
+        return sum(map(work, range(files)))
+    with ProcessPoolExecutor() as pool:
+        return sum(pool.map(work, range(files)))
+
+
+def _write_file(folder: Path, size: float, seed: int, number: int) -> int:
     written = 0
-    for number in range(files):
-        draw = random.Random(f"{seed} {number}")
-        documents = _documents(draw, megabytes * 1e6 / files)
-        with (folder / f"part-{number:03}.jsonl").open("w", encoding="utf-8") as file:
-            for text in documents:
-                written += len(text.encode())
-                file.write(json.dumps({"text": text}, ensure_ascii=False) + "\n")
+    with (folder / f"part-{number:03}.jsonl").open("w", encoding="utf-8") as file:
+        for text in _documents(random.Random(f"{seed} {number}"), size):
+            written += len(text.encode())
+            file.write(json.dumps({"text": text}, ensure_ascii=False) + "\n")
     return written
 
 
