@@ -31,7 +31,7 @@ STEPS = ("discover", "ingest", "clean", "privacy", "dedup", "validate", "tokeniz
 # Data steps between them do all; the tokenizer is trained once and is the base's on every later night.
 ONE_CORE = {"ABCD_DATA_ENGINE": "one", "ABCD_WORKERS": "1", "POLARS_MAX_THREADS": "1", "RAYON_NUM_THREADS": "1",
             "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "NUMBA_NUM_THREADS": "1"}  # fmt: skip
-TWO_CORES = {"ABCD_DATA_ENGINE": "cores", "ABCD_WORKERS": "2", "POLARS_MAX_THREADS": "1", "RAYON_NUM_THREADS": "2",
+TWO_CORES = {"ABCD_DATA_ENGINE": "cores", "ABCD_WORKERS": "2", "POLARS_MAX_THREADS": "2", "RAYON_NUM_THREADS": "2",
              "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}  # fmt: skip
 
 PEER = ("datatrove==0.10.1", "spacy==3.8.18", "nltk==3.10.4", "regex", "ftfy", "tokenizers", "orjson", "xxhash<4",
