@@ -24,6 +24,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.peers import peer_python
 from benchmarks.remix import write_corpus
 
 ROOT = Path(__file__).parents[1]
@@ -181,10 +182,7 @@ def scale(scratch: Path, megabytes: float) -> dict[str, Any]:
 
 def peer(corpus: Path, scratch: Path, environment: Path, tokenizer: Path, megabytes: float) -> dict[str, Any]:
     """What datatrove takes for the first part of the same corpus, in an environment of its own."""
-    python = environment / "bin" / "python"
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", environment], check=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", *PEER], check=True)
+    python = peer_python(environment, *PEER)
     part = scratch / "part"
     part.mkdir()
     size, lines = 0, []

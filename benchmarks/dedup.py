@@ -24,6 +24,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.peers import peer_python
+
 DATA = Path(__file__).parents[1] / ".." / "shared" / "data"
 EDITED = ("novels_en.jsonl.gz", "techdoc_en_postgresql.jsonl.gz", "techdoc_en_python.jsonl.gz")
 OTHERS = ("statutes_de.jsonl.gz",)
@@ -248,10 +250,7 @@ def one(table: Path) -> None:
 
 def peers(environment: Path, folder: Path) -> dict[str, float]:
     """MB a CPU second of signatures and index of two libraries, on 5 MB, without verification."""
-    python = environment / "bin" / "python"
-    if not python.is_file():
-        subprocess.run([sys.executable, "-m", "venv", environment], check=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", *PEERS], check=True)
+    python = peer_python(environment, *PEERS)
     texts = list(texts_of(EDITED))[:2500]
     (folder / "peer.json").write_text(json.dumps(texts))
     done = subprocess.run(

@@ -11,7 +11,6 @@ import gzip
 import json
 import random
 import subprocess
-import sys
 import sysconfig
 import tempfile
 import time
@@ -26,6 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.german import Labelled, german_set
+from benchmarks.peers import peer_python
 from tasks.big_data import documents, personal, privacy
 from tasks.params import Privacy
 
@@ -134,15 +134,6 @@ def presidio(python: Path, texts: list[str], languages: list[str]) -> dict[str, 
     return answer
 
 
-def peer_python(folder: Path) -> Path:
-    """Interpreter of a new environment with Presidio in it."""
-    python = folder / "bin" / "python"
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", PRESIDIO], check=True)
-    return python
-
-
 def corpora(data: Path) -> Iterator[tuple[str, list[str]]]:
     """Real texts by name."""
     for path in sorted(data.glob("*.jsonl.gz")):
@@ -234,7 +225,7 @@ def main() -> None:
     figures: dict[str, Any] = {"sets": {}, "presidio": {}, "real": {}}
     privacy.work(frame_of(["warm up 030 1234567"], "warm"), privacy.Common(Privacy()), None)
     with tempfile.TemporaryDirectory() as folder:
-        python = peer_python(options.environment or Path(folder) / "peer") if options.peer else None
+        python = peer_python(options.environment or Path(folder) / "peer", PRESIDIO) if options.peer else None
         for name, labelled in sets.items():
             texts = [each.text for each in labelled]
             started = time.process_time()

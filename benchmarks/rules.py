@@ -11,7 +11,6 @@ import gzip
 import json
 import random
 import subprocess
-import sys
 import sysconfig
 import tempfile
 import time
@@ -25,6 +24,7 @@ import polars as pl
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.peers import peer_python
 from tasks.big_data import normal
 from tasks.big_data.buffers import text_buffers, text_series
 from tasks.big_data.kernel import statistics
@@ -212,10 +212,7 @@ def ours(corpus: list[Page]) -> tuple[list[tuple[str, ...]], float]:
 
 def theirs(corpus: list[Page], folder: Path) -> tuple[list[dict[str, str | None]], float]:
     """What the peer's filters say of each document, and CPU seconds."""
-    python = folder / "bin" / "python"
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", *PEER], check=True)
+    python = peer_python(folder, *PEER)
     texts, said = folder / "texts.jsonl", folder / "said.jsonl"
     texts.write_text("".join(json.dumps(page._asdict()) + "\n" for page in corpus), encoding="utf-8")
     subprocess.run(
