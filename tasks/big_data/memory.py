@@ -19,7 +19,7 @@ import numpy as np
 import xxhash
 from pydantic import BaseModel
 
-from tasks.report import write_json
+from tasks.sealed import read_sealed, write_sealed
 
 logger = logging.getLogger(__name__)
 
@@ -85,13 +85,14 @@ class Memory:
     def recall(self, key: str, out: Path) -> dict[str, Any] | None:
         """Link the files of an entry into `out`; what was noted with them, None if nothing sound is remembered."""
         folder = self.folder / key
+        noted_bytes = read_sealed(folder / _ENTRY)
+        if noted_bytes is None:
+            return None
+        entry: dict[str, Any] = json.loads(noted_bytes)
         try:
-            entry: dict[str, Any] = json.loads((folder / _ENTRY).read_bytes())
             sound = all(_seal((folder / str(number)).read_bytes()) == seal
                         for number, seal in enumerate(entry["files"].values()))  # fmt: skip
         except FileNotFoundError:
-            return None
-        except (OSError, ValueError, KeyError):
             sound = False
         if not sound:
             logger.warning("%s was damaged and is removed; what it remembered is made again", folder)
@@ -113,7 +114,8 @@ class Memory:
         for number, data in enumerate(files.values()):
             (fresh / str(number)).write_bytes(data)
         seals = {name: _seal(data) for name, data in files.items()}
-        write_json(fresh / _ENTRY, {"files": seals, "noted": dict(noted)})
+        entry = {"files": seals, "noted": dict(noted)}
+        write_sealed(fresh / _ENTRY, json.dumps(entry, sort_keys=True, ensure_ascii=False).encode())
         for number, name in enumerate(files):
             _place(fresh / str(number), out / name)
         shutil.rmtree(folder, ignore_errors=True)

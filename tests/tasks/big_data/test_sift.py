@@ -110,6 +110,19 @@ def test_what_is_remembered_wrongly_is_made_again(workspace):
     assert workspace.bytes_of("step") == kept
 
 
+def test_a_note_that_was_changed_is_no_note(workspace):
+    shards(workspace, THREE)
+    before = run(workspace).note()
+    for file in workspace.settings().cache.glob("shards/step/*/entry.json"):
+        data = file.read_bytes()
+        assert b'"rows_out": ' in data
+        at = data.index(b'"rows_out": ') + len(b'"rows_out": ')
+        file.write_bytes(data[:at] + b"7" + data[at + 1 :])
+    SEEN.clear()
+    assert run(workspace).note() == before
+    assert len(SEEN) == 4
+
+
 def test_a_work_that_loses_rows_is_found_out(workspace):
     shards(workspace, THREE)
     workspace.out("step").mkdir()
