@@ -304,7 +304,7 @@ class Pack(Section):
     held_out_share: float = Field(
         default=0.1, gt=0, lt=1, description="share of documents held out, chosen by hash of their id"
     )
-    min_held_out: int = Field(default=50, ge=1, description="documents held out at least, up to a fifth of all")
+    min_held_out: int = Field(default=60, ge=1, description="documents held out at least, up to a fifth of all")
     seed: int = Field(default=1, ge=0, lt=2**32, description="order of the documents in the training stream")
 
 

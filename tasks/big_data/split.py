@@ -31,8 +31,9 @@ def score(document_id: str) -> int:
 def choose(scores: NDArray[np.uint64], pack: Pack, unseen: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Whether each document is held out: those below `held_out_share`, and in a small corpus some more.
 
-    A corpus of fewer than `min_held_out / held_out_share` documents holds out the next ones in the order of scores, up
-    to `min_held_out` and a fifth of all; there a document may change sides when others come.
+    A corpus of fewer than twice `min_held_out / held_out_share` documents may by chance have too few; it holds out the
+    next ones in the order of scores, up to `min_held_out` and a fifth of all. There a document may change sides when
+    others come.
 
     Args:
         scores: of all documents.
@@ -41,7 +42,7 @@ def choose(scores: NDArray[np.uint64], pack: Pack, unseen: NDArray[np.bool_]) ->
     """
     limit = np.uint64(min(int(pack.held_out_share * 2**64), 2**64 - 1))
     below = unseen & (scores < limit)
-    if len(scores) >= pack.min_held_out / pack.held_out_share:
+    if len(scores) >= 2 * pack.min_held_out / pack.held_out_share:
         return below
     least = min(pack.min_held_out, len(scores) // MOST)
     number = min(max(int(below.sum()), least), int(unseen.sum()), max(len(scores) - 1, 0))

@@ -35,8 +35,8 @@ def test_no_document_changes_sides_when_others_come():
 
 def test_a_corpus_that_is_large_enough_is_not_topped_up():
     low = [id_ for id_ in IDS if score(id_) > 0.1 * 2**64]
-    assert len(chosen(low[:499], Pack(held_out_share=0.1, min_held_out=50))) == 50
-    assert chosen(low[:500], Pack(held_out_share=0.1, min_held_out=50)) == set()
+    assert len(chosen(low[:999], Pack(held_out_share=0.1, min_held_out=50))) == 50
+    assert chosen(low[:1000], Pack(held_out_share=0.1, min_held_out=50)) == set()
 
 
 @pytest.mark.parametrize(("documents", "expected"), [(2000, 50), (251, 50), (249, 49), (100, 20), (9, 1), (5, 1)])
