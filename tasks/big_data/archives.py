@@ -50,16 +50,7 @@ def named_errors(reason: str) -> Iterator[None]:
     """Whatever a decompressor says of bytes that are damaged, under one name."""
     try:
         yield
-    except (
-        OSError,
-        EOFError,
-        zlib.error,
-        zipfile.BadZipFile,
-        tarfile.TarError,
-        NotImplementedError,
-        struct.error,
-        ValueError,
-    ) as error:
+    except _DAMAGED as error:
         if isinstance(error, UnreadableError):
             raise
         raise UnreadableError(reason) from None

@@ -20,6 +20,7 @@ from tasks.big_data import language, normal
 from tasks.big_data.boilerplate import without
 from tasks.big_data.buffers import text_buffers, text_series
 from tasks.big_data.documents import Sifted, Tally, sifted
+from tasks.big_data.engine import engine
 from tasks.big_data.figures import FIELDS
 from tasks.big_data.kernel import c4_lines, statistics
 from tasks.big_data.kinds import Choice, choices
@@ -59,10 +60,11 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
         StepError: every document was dropped.
     """
     source = settings.artifacts / "ingest"
-    measured, sources = survey(source, settings)
-    chosen = choices(measured, params)
-    extras = {name: tuple(_treatment(each, chosen[each]) for each in found) for name, found in sources.items()}
-    tally = sift("clean", source, out, work, params.clean, settings, extras=extras, packed=False)
+    with engine(settings) as where:
+        measured, sources = survey(source, settings, where)
+        chosen = choices(measured, params)
+        extras = {name: tuple(_treatment(each, chosen[each]) for each in found) for name, found in sources.items()}
+        tally = sift("clean", source, out, work, params.clean, settings, where, extras=extras, packed=False)
     rules = {reason: meaning(reason, params.clean, chosen.values()) for reason in sorted(tally.reasons)}
     presets = {source: f"{choice.kind}: {choice.why}" for source, choice in chosen.items()}
     _warn(tally, rules, presets)

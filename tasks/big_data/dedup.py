@@ -63,10 +63,10 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
         memory, without = Memory(settings.cache / "shards" / "sketches"), _left_out(settings.artifacts, params.dedup)
         sketches = make_sketches(source, shards, params.dedup, without, memory, where, folder)
         found = compare(params, settings, sketches, source, where, folder)
-    extras = _extras(found, sketches, source)
-    tally = sift("dedup", source, out, work, params.dedup.min_block_bytes, settings, extras=extras)
+        extras = _extras(found, sketches, source)
+        tally = sift("dedup", source, out, work, params.dedup.min_block_bytes, settings, where, extras=extras)
+        counts = write_sides(out / SIDES_FILE, _sides(found.sides, sketches, source, out))
     write_table(out / CONTAMINATED_FILE, found.contaminated.select(list(LISTED)))
-    counts = write_sides(out / SIDES_FILE, _sides(found.sides, sketches, source, out))
     return tally.report("dedup", {**found.facts, **tally.facts, "sides": counts})
 
 

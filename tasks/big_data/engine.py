@@ -62,7 +62,7 @@ class OnRay:
     """Tasks of a Ray cluster; what they read and write travels through its object store.
 
     Ray Core and not Ray Data: shards are ready-made blocks and no task needs another one's rows, so that planning and
-    an executor of its own per data set are not needed; benchmarks/README.md has the measurement.
+    an executor of its own per data set are not needed; `benchmarks.engines` holds them against each other.
     """
 
     def __init__(self, slots: int) -> None:

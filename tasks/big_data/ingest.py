@@ -4,7 +4,6 @@ Files are read group by group (`layout.py`), a large file of lines part by part 
 remembered by the digests of its files, so that unchanged files are never read twice.
 """
 
-from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -39,17 +38,13 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
     """
     files = read_manifest(settings.artifacts / "discover")
     step = _Step(params, settings, out)
-    made, tally = list[Shard](), Tally()
-    progress = settings.runs / "progress" / "ingest.json"
-    with engine(settings) as where, Progress("ingest", total=len(files), unit="sources", file=progress) as shown:
-        done = 0
-        for item, shards, counted in step.read(groups(files), where):
-            made += shards
-            tally.add(counted)
-            done += len(item.group) if item.number == 0 else 0
-            shown.update(done)
+    with engine(settings) as where:
+        known = step.read(step.items(files), where)
     step.end()
-    write_index(out, made)
+    tally = Tally()
+    for _, counted in known:
+        tally.add(counted)
+    write_index(out, (shard for shards, _ in known for shard in shards))
     if not tally.rows_out:
         first = next(iter(tally.examples.values()), [""])[0]
         raise StepError(
@@ -67,19 +62,33 @@ class _Step:
         self._params, self._settings, self._out = params, settings, out
         self._digests, self._places = Digests(settings), Places(settings)
         self._memory = Memory(settings.cache / "shards" / "ingest")
-        self._order: deque[tuple[Item, Known | None]] = deque()
         self._columns: dict[str, tuple[SourceFile, Columns]] = {}
 
-    def read(self, parted: Iterator[Group], where: Engine) -> Iterator[tuple[Item, list[Shard], Tally]]:
-        """What came of each item, in their order."""
-        for result in where.map(read_item, self._fresh(parted)):
-            yield from self._remembered()
-            item, _ = self._order.popleft()
-            if item.span:
-                (file,) = item.group
-                self._columns.setdefault(file.uri, (file, Columns()))[1].add(result.columns)
-            yield item, *self._keep(item, result.made)
-        yield from self._remembered()
+    def items(self, files: Iterable[SourceFile]) -> list[Item]:
+        """What is read at once, in the order of the sources."""
+        return [item for group in groups(files) for item in self._items(group)]
+
+    def read(self, items: list[Item], where: Engine) -> list[Known]:
+        """What came of each item; those that are remembered are not read."""
+        known = [self._recalled(item) for item in items]
+        fresh = [number for number, found in enumerate(known) if found is None]
+        for number, item in enumerate(items):
+            if known[number] is not None and item.span is None:  # a file in parts was looked at already
+                for file in item.group:
+                    self._check(file)
+        streams = [number for number in fresh if not items[number].span and items[number].group[0].size > SPAN_BYTES]
+        others = [number for number in fresh if number not in set(streams)]
+        progress = self._settings.runs / "progress" / "ingest.json"
+        with Progress("ingest", total=len(fresh), unit="groups of files", file=progress) as shown:
+            made = where.map(read_item, (items[number] for number in others))
+            for done, (number, result) in enumerate(zip(others, made, strict=True), start=1):
+                known[number] = self._keep(items[number], result.made, result.columns)
+                shown.update(done)
+            # Streams that cannot be cut: here, shard after shard, so that they are never in memory as a whole.
+            for done, number in enumerate(streams, start=len(others) + 1):
+                known[number] = self._keep(items[number], shards_of(items[number], Columns()), Columns())
+                shown.update(done)
+        return [found for found in known if found is not None]
 
     def end(self) -> None:
         """Save what is known of the files; refuse one whose parts, all of them, lack the text column.
@@ -94,29 +103,16 @@ class _Step:
             except NoTextColumnError as error:
                 raise refuse_without_text(file, self._params.source(file.source), error) from None
 
-    def _fresh(self, parted: Iterator[Group]) -> Iterator[Item]:
-        for group in parted:
-            for item in self._items(group):
-                known = self._recalled(item)
-                if known is not None and item.span is None:  # a file in parts was looked at already
-                    for file in item.group:
-                        self._check(file)
-                if known is None and item.span is None and item.group[0].size > SPAN_BYTES:
-                    # A stream that cannot be cut: here, shard after shard, so that it is never in memory as a whole.
-                    known = self._keep(item, shards_of(item, Columns()))
-                self._order.append((item, known))
-                if known is None:
-                    yield item
-
-    def _keep(self, item: Item, made: Iterable[Made]) -> Known:
-        """Write shards and remember them, each by itself, then how many they are."""
+    def _keep(self, item: Item, made: Iterable[Made], columns: Columns) -> Known:
+        """Write shards and remember them, each by itself, then how many they are and which columns a part had."""
         key, shards, tally = self._key(item), list[Shard](), Tally()
         for number, one in enumerate(made):
             noted = {"shard": one.shard._asdict(), "tally": one.tally.note()}
             self._memory.keep(f"{key}-{number}", one.files, noted, self._out)
             shards.append(one.shard)
             tally.add(one.tally)
-        self._memory.keep(key, {}, {"shards": len(shards)}, self._out)
+        self._memory.keep(key, {}, {"shards": len(shards), "columns": vars(columns)}, self._out)
+        self._join(item, columns)
         return shards, tally
 
     def _recalled(self, item: Item) -> Known | None:
@@ -128,7 +124,18 @@ class _Step:
                 return None
             shards.append(Shard(**noted["shard"]))
             tally.add(Tally.of_note(noted["tally"]))
-        return (shards, tally) if found else None
+        if not found:
+            return None
+        columns = Columns()
+        vars(columns).update(found["columns"])
+        self._join(item, columns)
+        return shards, tally
+
+    def _join(self, item: Item, columns: Columns) -> None:
+        """Note which columns a part of a file had, remembered or not: whether any has text is known of the whole."""
+        if item.span:
+            (file,) = item.group
+            self._columns.setdefault(file.uri, (file, Columns()))[1].add(columns)
 
     def _items(self, group: Group) -> Iterator[Item]:
         """The group, or the parts of the large file of lines that it is."""
@@ -147,11 +154,6 @@ class _Step:
                     yield Item(group, span, number, sources, self._settings)
         except OSError as error:
             raise gone(first, place, error) from None
-
-    def _remembered(self) -> Iterator[tuple[Item, list[Shard], Tally]]:
-        while self._order and (known := self._order[0][1]) is not None:
-            item, _ = self._order.popleft()
-            yield item, *known
 
     def _key(self, item: Item) -> str:
         said = {uri: read_as(source) for uri, source in item.sources.items()}

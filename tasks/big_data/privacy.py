@@ -17,6 +17,7 @@ from infra.settings import Settings
 from tasks.big_data import personal, personal_presidio
 from tasks.big_data.buffers import text_buffers
 from tasks.big_data.documents import Sifted, sifted, with_texts
+from tasks.big_data.engine import engine
 from tasks.big_data.personal_marks import marks
 from tasks.big_data.personal_names import names_of
 from tasks.big_data.personal_spans import Span, joined, replace
@@ -44,7 +45,8 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
     if params.privacy.presidio:
         personal_presidio.require()
     common = Common(params.privacy, pinned_names(params, settings))
-    tally = sift("privacy", settings.artifacts / "clean", out, work, common, settings, packed=False)
+    with engine(settings) as where:
+        tally = sift("privacy", settings.artifacts / "clean", out, work, common, settings, where, packed=False)
     return tally.report("privacy", tally.facts)
 
 

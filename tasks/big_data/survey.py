@@ -19,7 +19,7 @@ from infra.settings import Settings
 from tasks.big_data.boilerplate import Line, edge_lines
 from tasks.big_data.buffers import text_buffers
 from tasks.big_data.documents import part, read_index
-from tasks.big_data.engine import engine
+from tasks.big_data.engine import Engine
 from tasks.big_data.formats import CODE_SUFFIXES, COMPRESSION_SUFFIXES
 from tasks.big_data.language import guesses
 from tasks.big_data.memory import Memory, key_of
@@ -127,7 +127,7 @@ def _beyond(frame: pl.DataFrame, most: int, rows: NDArray[np.int64]) -> NDArray[
     return ranked.filter(pl.col("row").cum_count().over("source") > most)["row"].to_numpy()
 
 
-def survey(folder: Path, settings: Settings) -> tuple[dict[str, Measures], dict[str, tuple[str, ...]]]:
+def survey(folder: Path, settings: Settings, where: Engine) -> tuple[dict[str, Measures], dict[str, tuple[str, ...]]]:
     """Measures of each source of a document table, and the sources in each shard; shards measured before are not read.
 
     Raises:
@@ -138,12 +138,10 @@ def survey(folder: Path, settings: Settings) -> tuple[dict[str, Measures], dict[
     keys = {shard.name: key_of("survey", shard.sha256) for shard in shards}
     known = {shard.name: memory.recall(keys[shard.name], folder) for shard in shards}
     fresh = [name for name, noted in known.items() if noted is None]
-    if fresh:
-        with engine(settings) as where:
-            shard_bytes = ((folder / part(name)).read_bytes() for name in fresh)
-            for name, noted in zip(fresh, where.map(_measure_bytes, shard_bytes), strict=True):
-                memory.keep(keys[name], {}, noted, folder)
-                known[name] = noted
+    shard_bytes = ((folder / part(name)).read_bytes() for name in fresh)
+    for name, noted in zip(fresh, where.map(_measure_bytes, shard_bytes), strict=True):
+        memory.keep(keys[name], {}, noted, folder)
+        known[name] = noted
     total: dict[str, Measures] = {}
     for shard in shards:
         for source, note in (known[shard.name] or {}).items():

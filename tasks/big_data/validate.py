@@ -18,6 +18,7 @@ from data_contracts.errors import ContractError
 from infra.settings import Settings
 from tasks.big_data import documents
 from tasks.big_data.documents import Sifted, Tally
+from tasks.big_data.engine import engine
 from tasks.big_data.sift import sift
 from tasks.params import Params
 from tasks.report import Report, StepError
@@ -80,7 +81,9 @@ def part_table(source: Path, out: Path, contract: Contract, settings: Settings) 
         start += shard.rows
         if mine.select(pl.any_horizontal(pl.all()).any()).item():
             extras[shard.name] = tuple(mine.iter_rows())
-    return sift("validate", source, out, work, (contract.title, tuple(repeats.columns)), settings, extras=extras)
+    common = (contract.title, tuple(repeats.columns))
+    with engine(settings) as where:
+        return sift("validate", source, out, work, common, settings, where, extras=extras)
 
 
 def work(

@@ -2,8 +2,10 @@
 
 import gzip
 import io
+import random
 import resource
 import tarfile
+import zipfile
 
 import pytest
 import zstandard
@@ -154,6 +156,17 @@ def test_a_damaged_file_within_leaves_the_others():
         ("a.txt", "corrupt_zip"),
         ("b.txt", None),
     ]
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_damage_has_the_same_name_however_a_file_is_packed(method):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", method) as archive:
+        archive.writestr("a.txt", bytes(random.Random(1).choices(range(97, 123), k=5000)))
+    whole = file.getvalue()
+    for at in range(40, 3000, 37):
+        damaged = whole[:at] + bytes([whole[at] ^ 0xFF]) * 9 + whole[at + 9 :]
+        assert [(row.inner, row.reason) for row in read(damaged, "a.zip")] == [("a.txt", "corrupt_zip")], at
 
 
 def test_locked_files_and_links_are_said():

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 
 import pytest
 
@@ -218,8 +219,24 @@ def test_a_large_file_without_the_text_column_is_refused(workspace, monkeypatch)
     monkeypatch.setattr(ingest, "SPAN_BYTES", 100)
     workspace.file("docs/a.jsonl", '{"other": "text"}\n' * 100)
     workspace.run("discover")
-    with pytest.raises(StepError, match=r"docs/a.jsonl: expected a column 'text'.*columns that hold text: other"):
-        workspace.run("ingest")
+    for _ in range(2):  # also when all of its parts are remembered
+        with pytest.raises(StepError, match=r"docs/a.jsonl: expected a column 'text'.*columns that hold text: other"):
+            workspace.run("ingest")
+
+
+def test_a_part_without_texts_is_no_reason_to_refuse_a_file_that_has_some(workspace, monkeypatch):
+    monkeypatch.setattr(ingest, "SPAN_BYTES", 100)
+    lines = ['{"text": "some words that are text"}'] * 20 + ['{"other": "words that are none"}'] * 20
+    workspace.file("docs/a.jsonl", "\n".join(lines))
+    before = workspace.run("discover", "ingest")
+    assert (before.rows_out, before.rows_rejected) == (20, 20)
+    notes = (workspace.settings().cache / "shards" / "ingest").glob("*/entry.json")
+    textless = [note.parent for note in notes if b'"rows_out": 0' in note.read_bytes()]
+    assert textless
+    for folder in textless:
+        shutil.rmtree(folder)
+    again = workspace.run("ingest")
+    assert (again.rows_out, again.rows_rejected) == (20, 20)
 
 
 def test_what_later_steps_are_told_of_a_source_is_no_reason_to_read_it_again(workspace, monkeypatch):

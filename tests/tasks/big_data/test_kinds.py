@@ -7,6 +7,7 @@ import pytest
 
 from tasks.big_data import documents
 from tasks.big_data.clean import Treatment, work
+from tasks.big_data.engine import InProcess
 from tasks.big_data.kinds import Choice, choices, kind_of_text
 from tasks.big_data.language import Expected
 from tasks.big_data.survey import NOTE_CHARACTERS, Measures, measure, survey
@@ -23,7 +24,7 @@ def judge(text: str, kind: TextKind, uri: str) -> str | list[str]:
 
 
 def chosen(workspace) -> dict[str, Choice]:
-    measured, _ = survey(workspace.out("ingest"), workspace.settings())
+    measured, _ = survey(workspace.out("ingest"), workspace.settings(), InProcess())
     return choices(measured, workspace.params)
 
 

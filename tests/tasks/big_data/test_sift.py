@@ -7,6 +7,7 @@ import pytest
 
 from tasks.big_data import documents
 from tasks.big_data.documents import Sifted, sifted, with_texts
+from tasks.big_data.engine import InProcess, engine
 from tasks.big_data.sift import sift
 
 SEEN: Counter[str] = Counter()
@@ -41,10 +42,10 @@ THREE = {"a": {"x/1": "one", "x/2": "two"}, "b": {"y/1": "three"}, "c": {"z/1": 
 
 
 def run(workspace, step="step", common="!", extras=None, **settings):
-    workspace.out(step).mkdir(exist_ok=True)
-    return sift(
-        step, workspace.out("ingest"), workspace.out(step), work, common, workspace.settings(**settings), extras=extras
-    )
+    out, given = workspace.out(step), workspace.settings(**settings)
+    out.mkdir(exist_ok=True)
+    with engine(given) as where:
+        return sift(step, workspace.out("ingest"), out, work, common, given, where, extras=extras)
 
 
 @pytest.fixture(autouse=True)
@@ -127,4 +128,4 @@ def test_a_work_that_loses_rows_is_found_out(workspace):
     shards(workspace, THREE)
     workspace.out("step").mkdir()
     with pytest.raises(ValueError, match=r"test_sift: 2 rows became 1 \+ 0"):
-        sift("step", workspace.out("ingest"), workspace.out("step"), losing, None, workspace.settings())
+        sift("step", workspace.out("ingest"), workspace.out("step"), losing, None, workspace.settings(), InProcess())

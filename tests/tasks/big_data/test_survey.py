@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.big_data import documents, survey
+from tasks.big_data.engine import InProcess
 from tasks.big_data.formats import CODE_SUFFIXES
 from tasks.big_data.sources import suffix_of
 from tasks.big_data.survey import NOTE_CHARACTERS, Measures, ends_in, measure
@@ -71,8 +72,8 @@ def test_an_ending_is_what_it_is_for_the_readers(uri):
 
 def test_a_shard_is_measured_once(workspace, monkeypatch):
     workspace.put("ingest", {f"docs/{n}.txt": f"note {n}" for n in range(5)})
-    first = survey.survey(workspace.out("ingest"), workspace.settings())
+    first = survey.survey(workspace.out("ingest"), workspace.settings(), InProcess())
     assert first[0]["docs"].documents == 5
     assert first[1] == {"0": ("docs",)}
     monkeypatch.setattr(survey, "measure", None)
-    assert survey.survey(workspace.out("ingest"), workspace.settings()) == first
+    assert survey.survey(workspace.out("ingest"), workspace.settings(), InProcess()) == first
