@@ -100,7 +100,7 @@ def write(folder: Path, texts: Iterable[str]) -> int:
     from tasks.big_data import documents
 
     shards: list[documents.Shard] = []
-    rows: list[documents.Document] = []
+    rows: list[tuple[str, ...]] = []
     size = total = 0
     folder.mkdir(parents=True)
 
@@ -115,8 +115,7 @@ def write(folder: Path, texts: Iterable[str]) -> int:
 
     for number, text in enumerate(texts):
         uri = f"docs/{number}"
-        row = (documents.document_id(uri), uri, "docs", uri, "MIT", "", "", text, documents.digest_of(text))
-        rows.append(documents.Document(*row))
+        rows.append((documents.document_id(uri), uri, "docs", uri, "MIT", "", "", text, documents.digest_of(text)))
         size, total = size + len(text.encode()), total + len(text.encode())
         if size >= SHARD:
             flush()

@@ -3,12 +3,13 @@
 from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from jinja2 import Template
 
 from flows.figures import duration
 from flows.present import data_uri
 from flows.reports import REPORT_FILE
 from flows.summary import Summary
+from tasks.page import template
 
 _TEMPLATE = "report.html.j2"
 
@@ -38,9 +39,4 @@ def html(summary: Summary) -> str:
 
 @cache
 def _template() -> Template:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters |= {"duration": duration, "data_uri": data_uri}
-    return environment.get_template(_TEMPLATE)
+    return template(Path(__file__).with_name(_TEMPLATE), {"duration": duration, "data_uri": data_uri})

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import TypeVar
 
 
 class Receiver(HTTPServer):
@@ -28,13 +29,22 @@ class _Handler(BaseHTTPRequestHandler):
         """Quiet."""
 
 
+ServerT = TypeVar("ServerT", bound=HTTPServer)
+
+
 @contextmanager
-def receiving() -> Iterator[Receiver]:
-    """A receiver for the length of the block."""
-    server = Receiver()
+def serving(server: ServerT) -> Iterator[ServerT]:
+    """A server at work for the length of the block."""
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield server
     finally:
         server.shutdown()
         server.server_close()
+
+
+@contextmanager
+def receiving() -> Iterator[Receiver]:
+    """A receiver for the length of the block."""
+    with serving(Receiver()) as server:
+        yield server

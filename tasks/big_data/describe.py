@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from jinja2 import Template
 
 from data_contracts.contract import DOCUMENTS, Contract
 from infra.settings import Settings
@@ -21,6 +21,7 @@ from tasks.big_data.charts import LENGTHS, Chart
 from tasks.big_data.decontaminate import CONTAMINATED_FILE
 from tasks.big_data.privacy import pinned_names
 from tasks.big_data.samples import Redact, Sample
+from tasks.page import template
 from tasks.params import Params
 from tasks.report import Report, StepError
 
@@ -215,9 +216,4 @@ def _meaning(reason: str, report: Report) -> str:
 
 @cache
 def _template() -> Template:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters |= {"size": charts.size, "number": "{:,}".format}
-    return environment.get_template(_TEMPLATE)
+    return template(Path(__file__).with_name(_TEMPLATE), {"size": charts.size, "number": "{:,}".format})

@@ -43,20 +43,6 @@ _UNPACKED: Mapping[str, Any] = {"compression": "uncompressed", "compression_leve
 Facts = dict[str, Any]
 
 
-class Document(NamedTuple):
-    """One row of a table, in the order of its columns."""
-
-    id: str
-    uri: str
-    source: str
-    group: str
-    licence: str
-    language: str
-    meta: str
-    text: str
-    digest: str
-
-
 class Shard(NamedTuple):
     """One file of a table: its accepted rows, their UTF-8 bytes of text, the digest of the file, rows rejected."""
 
@@ -301,14 +287,3 @@ def parquet_bytes(frame: pl.DataFrame, *, packed: bool = True) -> bytes:
     file = io.BytesIO()
     frame.rechunk().write_parquet(file, **{**_PARQUET, **({} if packed else _UNPACKED)})
     return file.getvalue()
-
-
-def write_all(out: Path, accepted: pl.DataFrame, rejected: pl.DataFrame, *, name: str = "0") -> Tally:
-    """Write a small table as one shard."""
-    sifted = Sifted(accepted, rejected)
-    shard, files = files_of(name, sifted)
-    for file, data in files.items():
-        (out / file).parent.mkdir(parents=True, exist_ok=True)
-        (out / file).write_bytes(data)
-    write_index(out, [shard])
-    return tally_of(accepted.height + rejected.height, text_bytes(accepted), sifted)

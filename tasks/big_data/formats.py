@@ -76,8 +76,6 @@ FORMATS: Mapping[str, str] = {
     ".eml": "eml", ".mbox": "mbox",
     ".zip": "zip", ".tar": "tar",
 }  # fmt: skip
-TEXT_FORMATS = ("text", "markdown", "rst", "code")
-ROW_FORMATS = ("jsonl", "parquet", "csv", "xlsx")  # one document a row: these have columns
 ARCHIVE_FORMATS = ("zip", "tar")
 COMPRESSION_SUFFIXES = (".gz", ".zst")
 _SHORT_FORMS = {".tgz": (".tar", ".gz"), ".tzst": (".tar", ".zst")}

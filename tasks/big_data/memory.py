@@ -92,15 +92,16 @@ class Memory:
         try:
             sound = all(_seal((folder / str(number)).read_bytes()) == seal
                         for number, seal in enumerate(entry["files"].values()))  # fmt: skip
+            if sound:
+                for number, name in enumerate(entry["files"]):
+                    _place(folder / str(number), out / name)
+                os.utime(folder)  # by which `abcd gc` knows that it is used
         except FileNotFoundError:
             sound = False
         if not sound:
             logger.warning("%s was damaged and is removed; what it remembered is made again", folder)
             shutil.rmtree(folder, ignore_errors=True)
             return None
-        for number, name in enumerate(entry["files"]):
-            _place(folder / str(number), out / name)
-        os.utime(folder)  # by which `abcd gc` knows that it is used
         noted: dict[str, Any] = entry["noted"]
         return noted
 
@@ -118,8 +119,10 @@ class Memory:
         write_sealed(fresh / _ENTRY, json.dumps(entry, sort_keys=True, ensure_ascii=False).encode())
         for number, name in enumerate(files):
             _place(fresh / str(number), out / name)
-        shutil.rmtree(folder, ignore_errors=True)
-        fresh.rename(folder)
+        try:
+            fresh.rename(folder)
+        except OSError:  # another run, which shares the memory, has kept the same meanwhile
+            shutil.rmtree(fresh)
 
 
 def _seal(data: bytes) -> str:

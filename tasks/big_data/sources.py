@@ -29,12 +29,6 @@ def kind_of(name: str, format: str = "") -> tuple[str, str] | None:
     return (kind.suffix, kind.compression) if kind else None
 
 
-def suffix_of(uri: str) -> str:
-    """Suffix that says the format of the file a document came from; a row's uri ends in "#<row>"."""
-    suffix, _ = kind_of(uri) or kind_of(uri.rpartition("#")[0]) or ("", "")
-    return suffix
-
-
 def group_of(uri: str, source: str) -> str:
     """What the bootstrap resamples as one: the folder right below the source, else the document by itself."""
     base = base_of(source).rstrip("/")

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from flows import cli
 from tasks.big_data import documents
 from tasks.big_data.documents import document_id
+from tests.tables import Document, write_all
 
 ROOT = Path(__file__).parents[2]
 LENGTH, DOCUMENTS = 256, 30
@@ -24,10 +25,10 @@ def workspace(tmp_path, monkeypatch):
         shutil.copyfile(ROOT / name, tmp_path / name)
     (tmp_path / ".git").mkdir()
     uris = [f"docs/[{n}].txt" for n in range(DOCUMENTS)]
-    rows = [documents.Document(document_id(uri), uri, "docs", uri, "MIT", "", "", uri, uri) for uri in uris]
+    rows = [Document(document_id(uri), uri, "docs", uri, "MIT", "", "", uri, uri) for uri in uris]
     table = pl.DataFrame(rows, schema=documents.SCHEMA, orient="row")
     for step in ("ingest", "clean", "privacy", "dedup", "validate"):
-        documents.write_all(tmp_path / "artifacts" / step, table, documents.REJECTED_SCHEMA.to_frame())
+        write_all(tmp_path / "artifacts" / step, table, documents.REJECTED_SCHEMA.to_frame())
     pack = tmp_path / "artifacts" / "pack"
     pack.mkdir()
     index = table.select("id", "uri", "source", "group").with_columns(

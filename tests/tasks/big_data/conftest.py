@@ -14,6 +14,7 @@ from tasks.big_data.evaluation import pin
 from tasks.big_data.sources import Digests
 from tasks.params import Params
 from tasks.report import Report, step_output, write_json
+from tests.tables import Document, write_all
 
 
 class Workspace:
@@ -60,13 +61,11 @@ class Workspace:
     def put(self, step: str, texts: dict[str, str]) -> None:
         """Make a step's output from texts by uri, as if the steps before had run."""
         rows = [
-            documents.Document(
-                documents.document_id(uri), uri, "docs", uri, "MIT", "", "", text, documents.digest_of(text)
-            )
+            Document(documents.document_id(uri), uri, "docs", uri, "MIT", "", "", text, documents.digest_of(text))
             for uri, text in texts.items()
         ]
         table = pl.DataFrame(rows, schema=documents.SCHEMA, orient="row")
-        documents.write_all(self.out(step), table, documents.REJECTED_SCHEMA.to_frame())
+        write_all(self.out(step), table, documents.REJECTED_SCHEMA.to_frame())
         write_json(self.out("discover") / "base.json", {})
         self.put_evaluations({})
         if step == "validate":

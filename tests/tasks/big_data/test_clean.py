@@ -9,7 +9,7 @@ from tasks.big_data.clean import Treatment, work
 from tasks.big_data.language import Expected
 from tasks.params import Clean
 from tasks.report import StepError
-from tests.tasks_rows import one_row
+from tests.tables import one_row, write_all
 
 PROSE = "".join(f"Line {n} has pump {7 * n}, valve {11 * n} and belt {13 * n} of shift {17 * n}.\n" for n in range(20))
 
@@ -108,7 +108,7 @@ def test_documents_in_other_languages_are_dropped_and_counted(workspace):
 def test_a_source_is_taken_at_its_word_about_its_language(workspace):
     workspace.put("ingest", {"docs/a.txt": GERMAN})
     table = documents.read(workspace.out("ingest")).with_columns(language=documents.pl.lit("lb"))
-    documents.write_all(workspace.out("ingest"), table, documents.REJECTED_SCHEMA.to_frame())
+    write_all(workspace.out("ingest"), table, documents.REJECTED_SCHEMA.to_frame())
     workspace.run("clean")
     assert languages(workspace) == {"docs/a.txt": "lb"}
 
@@ -164,7 +164,7 @@ def shards(workspace, parts: list[list[int]], drawn: list[tuple[str, str, str]])
             digest = documents.digest_of(text)
             rows.append((documents.document_id(uri), uri, source, uri, "MIT", "", "", text, digest))
         table = documents.pl.DataFrame(rows, schema=documents.SCHEMA, orient="row")
-        documents.write_all(workspace.out("ingest"), table, documents.REJECTED_SCHEMA.to_frame(), name=str(name))
+        write_all(workspace.out("ingest"), table, documents.REJECTED_SCHEMA.to_frame(), name=str(name))
         index += documents.read_index(workspace.out("ingest"))
     documents.write_index(workspace.out("ingest"), index)
 

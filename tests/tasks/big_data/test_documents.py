@@ -8,6 +8,7 @@ import pytest
 
 from tasks.big_data import documents
 from tasks.report import StepError
+from tests.tables import write_all
 
 
 def test_id_is_half_a_sha256_of_the_uri():
@@ -62,6 +63,6 @@ def test_whole_tables_are_parted_without_loss(tmp_path):
         orient="row",
     )
     rejected = rows.head(7).with_columns(reasons=pl.lit(["bad"]))
-    tally = documents.write_all(tmp_path, rows.tail(43), rejected)
+    tally = write_all(tmp_path, rows.tail(43), rejected)
     assert (tally.rows_in, tally.rows_out, tally.rows_rejected) == (50, 43, 7)
     assert documents.read_rejected(tmp_path).height == 7

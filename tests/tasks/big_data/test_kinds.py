@@ -13,7 +13,7 @@ from tasks.big_data.language import Expected
 from tasks.big_data.survey import NOTE_CHARACTERS, Measures, measure, survey
 from tasks.params import Clean
 from tasks.presets import CLEAN_PRESETS, TextKind
-from tests.tasks_rows import one_row
+from tests.tables import Document, one_row, write_all
 
 PROSE = "".join(f"Line {n} has pump {7 * n}, valve {11 * n} and belt {13 * n} of shift {17 * n}.\n" for n in range(20))
 NOTE = "PH639 REPLACE AUTO GREASER UNIT"
@@ -31,11 +31,11 @@ def chosen(workspace) -> dict[str, Choice]:
 def put(workspace, texts: dict[tuple[str, str], str]) -> None:
     """A table made by ingest, from texts by source and uri."""
     rows = [
-        documents.Document(documents.document_id(uri), uri, source, uri, "MIT", "", "", text, documents.digest_of(text))
+        Document(documents.document_id(uri), uri, source, uri, "MIT", "", "", text, documents.digest_of(text))
         for (source, uri), text in texts.items()
     ]
     table = documents.pl.DataFrame(rows, schema=documents.SCHEMA, orient="row")
-    documents.write_all(workspace.out("ingest"), table, documents.REJECTED_SCHEMA.to_frame())
+    write_all(workspace.out("ingest"), table, documents.REJECTED_SCHEMA.to_frame())
 
 
 @pytest.mark.parametrize(

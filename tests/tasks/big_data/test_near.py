@@ -9,10 +9,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tasks.big_data import documents, near
-from tasks.big_data.documents import REJECTED_SCHEMA, SCHEMA, Document, Sifted, document_id
+from tasks.big_data.documents import REJECTED_SCHEMA, SCHEMA, Sifted, document_id
 from tasks.big_data.keepers import merits
 from tasks.big_data.sketches import WORDS
 from tasks.report import Report
+from tests.tables import Document
 
 TOPICS = ("pump", "valve", "größe", "invoice", "漢字")
 

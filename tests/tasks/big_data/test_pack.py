@@ -13,6 +13,7 @@ from tasks.big_data import documents, pack
 from tasks.big_data.documents import document_id
 from tasks.big_data.packed import _encoder, gathered
 from tasks.report import StepError, write_json
+from tests.tables import Document, write_all
 
 TEXTS = {f"docs/{n}": f"Document {n} says <|endoftext|> and goes on, größer. " * (1 + n % 4) for n in range(30)}
 
@@ -102,7 +103,7 @@ def mixed(workspace, weight: float, *, seed: int = 1):
     workspace.set(tokenizer={"vocab_size": 300}, discover={"sources": sources}, pack={"seed": seed})
     first, second = (documents_of(name) for name in ("docs", "more"))
     table = pl.concat([first, second])
-    documents.write_all(workspace.out("validate"), table, documents.REJECTED_SCHEMA.to_frame())
+    write_all(workspace.out("validate"), table, documents.REJECTED_SCHEMA.to_frame())
     workspace.put_sides(table["id"])
     write_json(workspace.out("discover") / "base.json", {})
     report = workspace.run("tokenizer", "pack")
@@ -113,7 +114,7 @@ def documents_of(source: str) -> pl.DataFrame:
     rows = []
     for number in range(20):
         uri, text = f"{source}/{number}", f"Text {number} of {source} says something. " * 3
-        row = documents.Document(document_id(uri), uri, source, uri, "MIT", "", "", text, documents.digest_of(text))
+        row = Document(document_id(uri), uri, source, uri, "MIT", "", "", text, documents.digest_of(text))
         rows.append(row)
     return pl.DataFrame(rows, schema=documents.SCHEMA, orient="row")
 

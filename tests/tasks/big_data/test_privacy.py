@@ -12,6 +12,7 @@ from tasks.big_data.buffers import text_buffers
 from tasks.big_data.personal import redact
 from tasks.big_data.personal_marks import marks
 from tasks.params import Privacy
+from tests.tables import write_all
 
 KINDS = Privacy().kinds
 KEY = "-----BEGIN RSA PRIVATE KEY-----\n" + "MIIEowIBAAKCAQEA0Z3VS5JJcds3xfn\n" * 5 + "-----END RSA PRIVATE KEY-----"
@@ -162,9 +163,7 @@ def test_metadata_is_redacted_and_stays_json(workspace):
     workspace.put("clean", {"docs/a": "one", "docs/b": "two"})
     table = documents.read(workspace.out("clean"))
     meta = ['{"by": "jane@corp.de", "n": 5, "more": ["x", 4111111111111111]}', '{"site": "Köln"}']
-    documents.write_all(
-        workspace.out("clean"), table.with_columns(meta=pl.Series(meta)), documents.REJECTED_SCHEMA.to_frame()
-    )
+    write_all(workspace.out("clean"), table.with_columns(meta=pl.Series(meta)), documents.REJECTED_SCHEMA.to_frame())
     report = workspace.run("privacy")
     got = documents.read(workspace.out("privacy"))["meta"].to_list()
     assert got == ['{"by": "<EMAIL>", "n": 5, "more": ["x", "<CARD_NUMBER>"]}', meta[1]]

@@ -8,6 +8,7 @@ import pytest
 from tasks.big_data import documents
 from tasks.big_data.documents import Sifted, sifted, with_texts
 from tasks.big_data.engine import InProcess, engine
+from tasks.big_data.memory import Memory
 from tasks.big_data.sift import sift
 
 SEEN: Counter[str] = Counter()
@@ -122,6 +123,15 @@ def test_a_note_that_was_changed_is_no_note(workspace):
     SEEN.clear()
     assert run(workspace).note() == before
     assert len(SEEN) == 4
+
+
+def test_two_runs_that_share_a_memory_may_keep_the_same(workspace, tmp_path):
+    first, second = (Memory(workspace.settings().cache / "shards" / "step") for _ in range(2))
+    for memory, out in ((first, tmp_path / "one"), (second, tmp_path / "two")):
+        memory.keep("k", {"part-a.parquet": b"bytes"}, {"n": 1}, out)  # neither knew of the other
+        assert (out / "part-a.parquet").read_bytes() == b"bytes"
+    assert first.recall("k", tmp_path / "three") == {"n": 1}
+    assert [path.name for path in first.folder.iterdir()] == ["k"]
 
 
 def test_a_work_that_loses_rows_is_found_out(workspace):

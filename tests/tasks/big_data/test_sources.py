@@ -7,7 +7,7 @@ import pytest
 
 from tasks.big_data import places, sources
 from tasks.big_data.places import DiskPlace
-from tasks.big_data.sources import Digests, group_of, kind_of, suffix_of
+from tasks.big_data.sources import Digests, group_of, kind_of
 from tasks.sealed import read_sealed
 
 LONG_AGO = 1_000_000_000_000_000_000  # nanoseconds since 1970
@@ -28,14 +28,6 @@ LONG_AGO = 1_000_000_000_000_000_000  # nanoseconds since 1970
 )
 def test_kind_is_read_from_the_suffixes(name, kind):
     assert kind_of(name) == kind
-
-
-@pytest.mark.parametrize(
-    ("uri", "suffix"),
-    [("d/a.jsonl.gz#12", ".jsonl"), ("d/a.md", ".md"), ("c#/a.txt", ".txt"), ("d/notes#1.md", ".md")],
-)
-def test_a_row_has_the_suffix_of_its_file(uri, suffix):
-    assert suffix_of(uri) == suffix
 
 
 @pytest.mark.parametrize(

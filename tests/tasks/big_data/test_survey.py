@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tasks.big_data import documents, survey
 from tasks.big_data.engine import InProcess
 from tasks.big_data.formats import CODE_SUFFIXES
-from tasks.big_data.sources import suffix_of
+from tasks.big_data.sources import kind_of
 from tasks.big_data.survey import NOTE_CHARACTERS, Measures, ends_in, measure
 
 ROW = st.tuples(
@@ -64,10 +64,28 @@ def test_the_median_is_the_lower_of_two_and_ends_at_a_note():
 
 @pytest.mark.parametrize(
     "uri",
-    ["a.py", "a.PY", "a.py.gz", "a.py#1", "a.py.zst#1", "a/b.rs", "a.txt", "py", "a.py/b.txt", "a.jsonl#1"],
+    [
+        "a.py",
+        "a.PY",
+        "a.py.gz",
+        "a.py#1",
+        "a.py.zst#1",
+        "a/b.rs",
+        "a.txt",
+        "py",
+        "a.py/b.txt",
+        "a.jsonl#1",
+        "d/a.jsonl.gz#12",
+        "d/a.md",
+        "c#/a.txt",
+        "d/notes#1.md",
+        "c#/a.py",
+        "d/notes#1.py#2",
+    ],
 )
 def test_an_ending_is_what_it_is_for_the_readers(uri):
-    assert pl.Series([uri]).str.contains(ends_in(CODE_SUFFIXES))[0] == (suffix_of(uri) in CODE_SUFFIXES)
+    suffix, _ = kind_of(uri) or kind_of(uri.rpartition("#")[0]) or ("", "")
+    assert pl.Series([uri]).str.contains(ends_in(CODE_SUFFIXES))[0] == (suffix in CODE_SUFFIXES)
 
 
 def test_a_shard_is_measured_once(workspace, monkeypatch):

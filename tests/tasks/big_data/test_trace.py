@@ -12,6 +12,7 @@ from tasks.big_data.documents import document_id
 from tasks.big_data.manifest import write_manifest
 from tasks.big_data.trace import STEPS, documents_at, source_file, trace_document
 from tasks.report import StepError
+from tests.tables import Document, write_all
 
 TEXTS = {f"docs/a.jsonl#{n}": f"Row {n} says something that is worth learning. " * (1 + n % 3) for n in range(40)}
 CHANGED, COPY, BAD, SHORT = "docs/a.jsonl#3", "docs/a.jsonl#5", "docs/a.jsonl#7", "docs/a.jsonl#8"
@@ -19,7 +20,7 @@ CHANGED, COPY, BAD, SHORT = "docs/a.jsonl#3", "docs/a.jsonl#5", "docs/a.jsonl#7"
 
 def table(texts: dict[str, str]) -> pl.DataFrame:
     rows = [
-        documents.Document(document_id(uri), uri, "docs", uri, "MIT", "", "", text, documents.digest_of(text))
+        Document(document_id(uri), uri, "docs", uri, "MIT", "", "", text, documents.digest_of(text))
         for uri, text in texts.items()
     ]
     return pl.DataFrame(rows, schema=documents.SCHEMA, orient="row")
@@ -40,7 +41,7 @@ def traced(workspace):
             rejected = table({uri: texts.pop(uri)}).with_columns(reasons=pl.lit([reason]))
         # As `put`, which writes what all other steps need, then the rejected rows too.
         workspace.put(step, texts)
-        documents.write_all(workspace.out(step), table(texts), rejected)
+        write_all(workspace.out(step), table(texts), rejected)
     write_manifest(
         workspace.out("discover"),
         [SourceFile(uri=uri, source="docs", size=10, sha256=letter * 64)

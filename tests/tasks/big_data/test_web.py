@@ -1,7 +1,6 @@
 """A file by its URL, from a server on loopback that may be busy, break off, know no date or send too much."""
 
 import logging
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -10,6 +9,7 @@ import pytest
 from tasks.big_data import web
 from tasks.big_data.manifest import read_manifest
 from tasks.report import StepError
+from tests.receiver import serving
 
 OLD = "Wed, 01 Jan 2020 00:00:00 GMT"
 
@@ -66,13 +66,8 @@ def server(monkeypatch) -> Iterator[Server]:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(web, "_WAIT_SECONDS", 0.01)
-    server = Server()
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
+    with serving(Server()) as server:
         yield server
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def look(workspace, uri: str, **said: object):
