@@ -30,7 +30,7 @@ from tasks.big_data.buffers import text_buffers, text_series
 from tasks.big_data.kernel import statistics
 from tasks.big_data.rules import reasons_against
 from tasks.big_data.vocabulary import STOPS_BY_LANGUAGE
-from tasks.params import Clean
+from tasks.thresholds import Clean
 
 PEER = ("datatrove==0.10.1", "spacy==3.8.18", "nltk==3.10.4", "regex")
 SEED = 1

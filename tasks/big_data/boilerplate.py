@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from tasks.params import Boilerplate
+from tasks.thresholds import Boilerplate
 
 Bytes = NDArray[np.uint8]
 Offsets = NDArray[np.int64]

@@ -30,9 +30,10 @@ from tasks.big_data.personal import KINDS, redact
 from tasks.big_data.rules import RULES, reasons_against
 from tasks.big_data.sift import sift
 from tasks.big_data.survey import ends_in, survey
-from tasks.params import Clean, Params
+from tasks.params import Params
 from tasks.presets import TextKind
 from tasks.report import Report, StepError
+from tasks.thresholds import Clean
 
 logger = logging.getLogger(__name__)
 

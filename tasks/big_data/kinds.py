@@ -9,8 +9,9 @@ from typing import NamedTuple
 from tasks.big_data.boilerplate import Line, chosen
 from tasks.big_data.language import Expected, expected
 from tasks.big_data.survey import NOTE_CHARACTERS, Measures
-from tasks.params import Params, Thresholds
+from tasks.params import Params
 from tasks.presets import TextKind
+from tasks.thresholds import Thresholds
 
 _MOST = 0.5
 

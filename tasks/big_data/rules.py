@@ -13,7 +13,7 @@ from tasks.big_data import rules_gopher as gopher
 from tasks.big_data import rules_web as web
 from tasks.big_data.judging import Against, Figures, share
 from tasks.big_data.vocabulary import STOP_BITS
-from tasks.params import Thresholds
+from tasks.thresholds import Thresholds
 
 # More than any list of stop words has.
 _ENOUGH = 64

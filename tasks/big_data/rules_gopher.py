@@ -7,7 +7,7 @@ what is counted, it is what datatrove counts.
 import numpy as np
 
 from tasks.big_data.judging import Against, Figures, at_least, share
-from tasks.params import Thresholds
+from tasks.thresholds import Thresholds
 
 
 def few_words(of: Figures, limits: Thresholds) -> Against:

@@ -7,7 +7,7 @@ C4's rules for single lines change a text rather than drop it: `kernel.c4_lines`
 import numpy as np
 
 from tasks.big_data.judging import Against, Figures, share
-from tasks.params import Thresholds
+from tasks.thresholds import Thresholds
 
 
 def few_sentences(of: Figures, limits: Thresholds) -> Against:

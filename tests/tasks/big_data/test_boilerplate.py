@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tasks.big_data.boilerplate import Line, chosen, edge_lines, without
 from tasks.big_data.buffers import text_buffers
-from tasks.params import Boilerplate
+from tasks.thresholds import Boilerplate
 
 FOOTER = "ACME GmbH, Werk Nord, vertraulich"
 LINES = st.sampled_from(

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from tasks.big_data import documents
 from tasks.big_data.clean import Treatment, work
 from tasks.big_data.language import Expected
-from tasks.params import Clean
 from tasks.report import StepError
+from tasks.thresholds import Clean
 from tests.tables import one_row, write_all
 
 PROSE = "".join(f"Line {n} has pump {7 * n}, valve {11 * n} and belt {13 * n} of shift {17 * n}.\n" for n in range(20))

@@ -11,8 +11,8 @@ from tasks.big_data.engine import InProcess
 from tasks.big_data.kinds import Choice, choices, kind_of_text
 from tasks.big_data.language import Expected
 from tasks.big_data.survey import NOTE_CHARACTERS, Measures, measure, survey
-from tasks.params import Clean
 from tasks.presets import CLEAN_PRESETS, TextKind
+from tasks.thresholds import Clean
 from tests.tables import Document, one_row, write_all
 
 PROSE = "".join(f"Line {n} has pump {7 * n}, valve {11 * n} and belt {13 * n} of shift {17 * n}.\n" for n in range(20))

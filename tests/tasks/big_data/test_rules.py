@@ -6,8 +6,8 @@ import pytest
 from tasks.big_data import rules
 from tasks.big_data.kernel import statistics
 from tasks.big_data.rules import RULES, reasons_against
-from tasks.params import Clean, Thresholds
 from tasks.presets import CLEAN_PRESETS
+from tasks.thresholds import Clean, Thresholds
 
 OFF = {key: CLEAN_PRESETS["notes"][key] for key in CLEAN_PRESETS["notes"]} | {
     "min_characters": 1, "max_line_characters": 10**9, "max_mean_line_characters": 10**9,

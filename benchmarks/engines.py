@@ -1,0 +1,114 @@
+"""The same work on the same shards by each engine, and by Ray Data: which of them costs least beside the work.
+
+`python -m benchmarks.engines --json OUT [--megabytes 100]`. The work is `privacy` on the shards that `clean` left, from
+bytes to bytes, without memory. Wall seconds on a quiet machine, the same number of workers for all, Ray's start apart;
+medians of three runs taken in turns. Results are compared byte by byte.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.data import TWO_CORES, Bench
+from benchmarks.remix import write_corpus
+from infra.ray_cluster import ray_cluster
+from infra.settings import Settings
+from tasks.big_data import privacy
+from tasks.big_data.documents import part, read_index
+from tasks.big_data.engine import InProcess, OnCores, OnRay
+from tasks.big_data.sift import Done, Job, do
+from tasks.params import Privacy
+
+WORKERS, RUNS = 2, 3
+_STORE_BYTES = 1 << 30
+
+
+def on_ray_data(items: Iterable[Job]) -> Iterator[Done]:
+    """The same by `map` of a Ray Dataset, in its order."""
+    import ray.data
+
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.execution_options.preserve_order = True
+    given = ray.data.from_items([{"job": job} for job in items])
+    for row in given.map(lambda row: {"done": do(row["job"])}).iter_rows():
+        yield row["done"]
+
+
+def timed(run: Callable[[], Iterable[Done]]) -> tuple[float, str]:
+    """Wall seconds, and the digest of all files that came out."""
+    started, digest = time.monotonic(), hashlib.sha256()
+    for done in run():
+        for name, data in sorted(done.files.items()):
+            digest.update(name.encode() + data)
+    return time.monotonic() - started, digest.hexdigest()
+
+
+def measure(folder: Path) -> dict[str, Any]:
+    """Seconds of each engine on the shards of a table."""
+    shards, common = read_index(folder), privacy.Common(Privacy())
+
+    def jobs() -> Iterator[Job]:
+        for shard in shards:
+            data = (folder / part(shard.name)).read_bytes()
+            yield Job(privacy.work, common, None, shard.name, shard.bytes, packed=False, data=data)
+
+    next(iter(InProcess().map(do, jobs())))  # kernels are loaded
+    started = time.monotonic()
+    settings = Settings(workspace=folder.parents[1], workers=WORKERS, device="cpu")
+    taken: dict[str, list[float]] = {}
+    digests = set()
+    with ray_cluster(settings, environment={}, store_bytes=_STORE_BYTES):
+        start = time.monotonic() - started
+        runs: dict[str, Callable[[], Iterable[Done]]] = {
+            "one core": lambda: InProcess().map(do, jobs()),
+            "two threads": lambda: OnCores(WORKERS).map(do, jobs()),
+            "Ray Core, two workers": lambda: OnRay(WORKERS).map(do, jobs()),
+            "Ray Data, two workers": lambda: on_ray_data(jobs()),
+        }
+        for run in runs.values():  # once before it counts: workers are made, modules loaded
+            timed(run)
+        for _ in range(RUNS):
+            for name, run in runs.items():
+                seconds, digest = timed(run)
+                taken.setdefault(name, []).append(seconds)
+                digests.add(digest)
+    if len(digests) != 1:
+        raise RuntimeError("the engines gave different bytes")
+    size = sum(shard.bytes for shard in shards)
+    return {"text_bytes": size, "shards": len(shards), "ray_start": start, "seconds": taken}
+
+
+def main() -> None:
+    """Measure, print a table, write JSON."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.engines", description=__doc__)
+    parser.add_argument("--json", type=Path, required=True, help="file for the raw figures")
+    parser.add_argument("--megabytes", type=float, default=100.0, help="size of the corpus")
+    options = parser.parse_args()
+    os.environ.update(TWO_CORES)
+    with tempfile.TemporaryDirectory() as scratch:
+        corpus = Path(scratch) / "corpus"
+        write_corpus(corpus, options.megabytes)
+        bench = Bench(Path(scratch) / "workspace", corpus, TWO_CORES)
+        for step in ("discover", "ingest", "clean"):
+            bench.run(step)
+        found = measure(bench.root / "artifacts" / "clean")
+    table = Table("engine", "median s", "all")
+    for name, seconds in found["seconds"].items():
+        table.add_row(name, f"{statistics.median(seconds):.2f}", ", ".join(f"{each:.2f}" for each in seconds))
+    Console().print(table, f"{found['text_bytes'] / 1e6:.0f} MB, Ray's start {found['ray_start']:.1f} s")
+    options.json.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
