@@ -71,7 +71,7 @@ def measure(folder: Path) -> dict[str, Any]:
     with ray_cluster(settings, environment={}, store_bytes=_STORE_BYTES):
         start = time.monotonic() - started
         runs: dict[str, Callable[[], Iterable[Done]]] = {
-            "one core": lambda: InProcess().map(do, jobs()),
+            "in process": lambda: InProcess().map(do, jobs()),
             "two threads": lambda: OnCores(WORKERS).map(do, jobs()),
             "Ray Core, two workers": lambda: OnRay(WORKERS).map(do, jobs()),
             "Ray Data, two workers": lambda: on_ray_data(jobs()),
