@@ -3,7 +3,7 @@
 A night's question on real text: a base is trained on PostgreSQL's manual; then pages come, of the same manual and of
 another one (Python's), and a model is trained for the night's tokens on from the base, from nothing, and from nothing
 for the base's tokens too. All by the graph itself in a clone, the base by way of a release; judged in bits per byte
-on the same held-out pages, which no model has read. Every seed has a base of its own.
+on the same pages, which each of them held out. Every seed has a base of its own.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ DATA = ROOT.parent / "shared" / "data"
 OLD, NEW = "techdoc_en_postgresql.jsonl.gz", "techdoc_en_python.jsonl.gz"
 # File of the sources -> where its pages are from, and which of them.
 BEFORE, MORE, OTHER = "before", "more", "other"
+ALL = "all"
 PARTS = {BEFORE: (OLD, slice(0, 600)), MORE: (OLD, slice(600, 750)), OTHER: (NEW, slice(0, 150))}
 PAGE_CHARACTERS = 4000
 SHAPE: Mapping[str, Any] = {
@@ -50,7 +51,7 @@ SHAPE: Mapping[str, Any] = {
     # By hash alone: a page is on the same side before the night and in it.
     "pack.held_out_share": 0.2, "pack.min_held_out": 1,
 }  # fmt: skip
-WARM, SCRATCH, LONG = "from the base", "from nothing", "from nothing, the base's tokens too"
+BASE, WARM, SCRATCH, LONG = "the base itself", "from the base", "from nothing", "from nothing, the base's tokens too"
 _RESAMPLES, _CONFIDENCE = 10_000, 0.95
 
 
@@ -96,10 +97,10 @@ def write_pages(folder: Path) -> None:
 
 def train_all(workspace: Workspace, seeds: Sequence[int], tokens: int) -> dict[str, list[pl.DataFrame]]:
     """Bits of the held-out pages under each model, by how it was made, a table a seed."""
-    found: dict[str, list[pl.DataFrame]] = {name: [] for name in ("base", SCRATCH, LONG, WARM)}
+    found: dict[str, list[pl.DataFrame]] = {name: [] for name in (BASE, SCRATCH, LONG, WARM)}
     bases = []
     for seed in seeds:
-        found["base"].append(workspace.run(sources=[BEFORE], train__seed=seed, train__tokens=tokens))
+        found[BASE].append(workspace.run(sources=[BEFORE], train__seed=seed, train__tokens=tokens))
         bases.append(workspace.release())
     for name, base_tokens in ((SCRATCH, 0), (LONG, tokens)):
         for seed in seeds:
@@ -113,10 +114,18 @@ def train_all(workspace: Workspace, seeds: Sequence[int], tokens: int) -> dict[s
     return found
 
 
-def part_of(rows: pl.DataFrame, part: str) -> pl.DataFrame:
-    """Held-out pages of one file of the sources, or of all, in one order."""
-    chosen = rows if part == "all" else rows.filter(pl.col("uri").str.contains(f"{part}.jsonl", literal=True))
-    return chosen.sort("id")
+def shared_pages(tables: Iterable[pl.DataFrame]) -> pl.DataFrame:
+    """Pages that every model held out: which ones depends on what its base had read, copies included."""
+    first, *others = tables
+    for each in others:
+        first = first.join(each, on=["id", "bytes"], how="semi")
+    return first.select("id")
+
+
+def part_of(rows: pl.DataFrame, part: str, pages: pl.DataFrame) -> pl.DataFrame:
+    """Of these pages those of one file of the sources, or all, in one order."""
+    chosen = rows if part == ALL else rows.filter(pl.col("uri").str.contains(f"{part}.jsonl", literal=True))
+    return chosen.join(pages, on="id", how="semi").sort("id")
 
 
 def bits_per_byte(rows: pl.DataFrame) -> float:
@@ -148,22 +157,19 @@ def difference(mine: Sequence[pl.DataFrame], theirs: Sequence[pl.DataFrame]) -> 
 
 
 def compare(found: Mapping[str, Sequence[pl.DataFrame]]) -> dict[str, Any]:
-    """Figures of all pages and of each part: bits per byte by model and seed, and what the base is worth."""
+    """Figures of the shared pages, of all and of each part: bits per byte by model and seed, and what the base is worth."""
     figures: dict[str, Any] = {}
-    for part in ("all", *PARTS):
-        tables = {name: [part_of(each, part) for each in rows] for name, rows in found.items()}
-        if part not in ("all", BEFORE):
-            del tables["base"]  # it was judged before these pages came
-        against = {name: difference(tables[WARM], tables[name]) for name in (SCRATCH, LONG)}
-        if part == BEFORE:
-            against["base"] = difference(tables[WARM], tables["base"])
-        elif part == "all":
-            del tables["base"]
+    for part in (ALL, *PARTS):
+        # The base was judged before the new pages came.
+        models = [name for name in found if name != BASE or part == BEFORE]
+        pages = shared_pages(each for name in models for each in found[name])
+        tables = {name: [part_of(each, part, pages) for each in found[name]] for name in models}
         figures[part] = {
             "pages": tables[WARM][0].height,
             "bytes": int(tables[WARM][0]["bytes"].sum()),
+            "held_out": {name: [part_of(each, part, each).height for each in found[name]] for name in models},
             "bits_per_byte": {name: [bits_per_byte(each) for each in rows] for name, rows in tables.items()},
-            f"{WARM} minus": against,
+            f"{WARM} minus": {name: difference(tables[WARM], tables[name]) for name in models if name != WARM},
         }
     return figures
 
@@ -188,7 +194,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.warm", description=__doc__)
     parser.add_argument("--json", type=Path, required=True, help="file for the figures")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--tokens", type=int, default=327_680, help="of the base, and of the night")
+    parser.add_argument("--tokens", type=int, default=204_800, help="of the base, and of the night")
     options = parser.parse_args()
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:

@@ -6,10 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from benchmarks.warm import BEFORE, LONG, MORE, OTHER, PAGE_CHARACTERS, PARTS, SCRATCH, WARM, compare, difference
+from benchmarks.warm import BASE, BEFORE, LONG, MORE, OTHER, PAGE_CHARACTERS, PARTS, SCRATCH, WARM, compare, difference
 from benchmarks.warm import write_pages as write
-
-BASE = "base"
 
 
 def judged(quality: float, *parts: str, seed: int = 1) -> pl.DataFrame:
@@ -45,8 +43,18 @@ def test_each_part_is_compared_and_the_base_where_it_was_judged():
     for part, each in found.items():
         against = each[f"{WARM} minus"]
         assert each["pages"] == (120 if part == "all" else 40)
+        assert set(against) == set(each["bits_per_byte"]) - {WARM}
         assert against[SCRATCH]["mean"] < 0 < against[LONG]["mean"]
-        assert (BASE in against) == (BASE in each["bits_per_byte"]) == (part == BEFORE)
+        assert (BASE in against) == (part == BEFORE)
+
+
+def test_only_pages_that_all_held_out_are_compared():
+    found = models(**{WARM: 1.9, SCRATCH: 2.0, LONG: 1.8})
+    found[WARM][1] = found[WARM][1].filter(~pl.col("uri").str.contains("more.jsonl#1"))
+    more = compare(found)[MORE]
+    assert more["pages"] == 40 - 11
+    assert more["held_out"][WARM] == [40, 29, 40]
+    assert more[f"{WARM} minus"][SCRATCH]["mean"] < 0
 
 
 def test_the_sources_are_real_pages_and_the_same_again(tmp_path, shared_data):
