@@ -130,7 +130,7 @@ def part_of(rows: pl.DataFrame, part: str, pages: pl.DataFrame) -> pl.DataFrame:
 
 def bits_per_byte(rows: pl.DataFrame) -> float:
     """Of all pages together."""
-    return float(rows["bits"].sum() / rows["bytes"].sum())
+    return float(rows["bits"].sum()) / float(rows["bytes"].sum())
 
 
 def difference(mine: Sequence[pl.DataFrame], theirs: Sequence[pl.DataFrame]) -> dict[str, Any]:
@@ -157,7 +157,7 @@ def difference(mine: Sequence[pl.DataFrame], theirs: Sequence[pl.DataFrame]) -> 
 
 
 def compare(found: Mapping[str, Sequence[pl.DataFrame]]) -> dict[str, Any]:
-    """Figures of the shared pages, of all and of each part: bits per byte by model and seed, and what the base is worth."""
+    """Figures of the shared pages, of all and of each part: bits per byte by model and seed, and the differences."""
     figures: dict[str, Any] = {}
     for part in (ALL, *PARTS):
         # The base was judged before the new pages came.

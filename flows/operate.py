@@ -210,10 +210,7 @@ def _show(state: PlatformState, settings: Settings, console: Console, *, offer: 
     offer = offer or _planned_offer(state)
     console.print(f"\nUI   [bold]{state.ui_url}[/]\nAPI  {state.ui_url}/api", highlight=False)
     if server.auth_string(settings):
-        console.print(
-            "Login: the UI asks once a browser; type the whole auth string, user:password, into its one field",
-            highlight=False,
-        )
+        console.print("Login: type the whole auth string, user:password, into its one field", highlight=False)
     console.print()
     widest = max((len(each.name) for each in offer.deployments), default=0)
     for each in offer.deployments:
