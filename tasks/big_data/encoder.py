@@ -30,7 +30,7 @@ _NEW_IN_UNICODE_17 = (
     (0x18D80, 0x18DF2), (0x1E6C0, 0x1E6DE), (0x1E6E0, 0x1E6E2), (0x1E6E4, 0x1E6E5), (0x1E6E7, 0x1E6ED),
     (0x1E6F0, 0x1E6F4), (0x1E6FE, 0x1E6FF), (0x2B73A, 0x2B73F), (0x2CEA2, 0x2CEAD), (0x323B0, 0x33479),
 )  # fmt: skip
-_KNOWN_TO_ONE = "[" + "".join(f"{chr(first)}-{chr(last)}" for first, last in _NEW_IN_UNICODE_17) + "]"
+KNOWN_TO_ONE = "[" + "".join(f"{chr(first)}-{chr(last)}" for first, last in _NEW_IN_UNICODE_17) + "]"
 # First bytes of them in UTF-8.
 _LEADS = sorted({chr(edge).encode()[:1] for edges in _NEW_IN_UNICODE_17 for edge in edges})
 HARD_CASES = (
@@ -109,7 +109,7 @@ class Encoder:
         is_odd = data.bin.contains(self._end.encode()).to_numpy(writable=True)
         # A search for a byte is far faster than one for a class of characters.
         rows = reduce(or_, (data.bin.contains(lead) for lead in _LEADS)).arg_true()
-        is_odd[rows.to_numpy()] |= texts[rows].str.contains(_KNOWN_TO_ONE).to_numpy()
+        is_odd[rows.to_numpy()] |= texts[rows].str.contains(KNOWN_TO_ONE).to_numpy()
         return is_odd
 
     def _with_odd(
