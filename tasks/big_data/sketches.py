@@ -27,6 +27,7 @@ U64 = NDArray[np.uint64]
 KEY, KEY_END, SCORE, ID, DIGEST, WORDS = range(BANDS, BANDS + 6)
 _COLUMNS = BANDS + 6
 _SKETCH, _BLOCKS = "sketch", "blocks"
+_BLOCK_BYTES = 16
 
 
 class Without(NamedTuple):
@@ -78,6 +79,11 @@ class Sketches:
         bounds = np.searchsorted(places, self.starts)
         for number in np.flatnonzero(np.diff(bounds)):
             yield int(number), slice(int(bounds[number]), int(bounds[number + 1]))
+
+    def n_blocks(self) -> int:
+        """Number of long blocks of all shards."""
+        files = (self._folder / str(number) / _BLOCKS for number in range(len(self.shards)))
+        return sum(file.stat().st_size for file in files) // _BLOCK_BYTES
 
     def blocks(self, shard: int) -> tuple[U64, NDArray[np.uint32]]:
         """Keys of the long blocks of a shard, sorted, and the row of each."""
