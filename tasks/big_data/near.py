@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tasks.big_data.buffers import text_buffers
 from tasks.big_data.documents import Shard, parquet_bytes, part
 from tasks.big_data.engine import Engine
-from tasks.big_data.grams import BANDS, NEAR_WORDS, distinct_grams, likely_repeated, pairs_of_runs, shared_grams
+from tasks.big_data.grams import NEAR_WORDS, distinct_grams, likely_repeated, pairs_of_runs, shared_grams
 from tasks.big_data.memory import key_of
 from tasks.big_data.sketches import DIGEST, Sketches
 from tasks.sealed import read_sealed, write_sealed
@@ -68,7 +68,7 @@ def candidates(
         where: engine; a band is sorted by one worker, a few at a time.
     """
     found = np.zeros(0, np.uint64)
-    bands = (_Band(sketches.column(band), compared, merit) for band in range(BANDS))
+    bands = (_Band(keys, compared, merit) for keys in sketches.bands())
     for pairs in where.map(_pairs_of_band, bands):
         found = np.union1d(found, pairs)
     return (found >> np.uint64(32)).astype(np.int64), (found & _LOWER).astype(np.int64)
