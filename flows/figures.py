@@ -79,7 +79,7 @@ def cost(reports: Mapping[str, Report], measured: Mapping[str, Any], *, trained_
         return ()
     facts = reports["train"].facts
     figures = [
-        Figure(label="tokens", value=f"{facts['tokens']:,}", note=f"{facts['epochs']:,.3g} times the text"),
+        Figure(label="tokens", value=f"{facts['tokens']:,}", note=_readings(reports)),
         Figure(label="operations", value=_operations(facts["training_flops"]), note="of training"),
     ]
     if not measured:
@@ -98,6 +98,15 @@ def cost(reports: Mapping[str, Report], measured: Mapping[str, Any], *, trained_
         Figure(label="energy", value=f"{energy / 3.6e6:.3g} kWh") if energy is not None
         else Figure(label="energy", value="not known", note="this machine has no meter that is read"),
     )  # fmt: skip
+
+
+def _readings(reports: Mapping[str, Report]) -> str:
+    """How often it read which text, whatever weights repeat of it in the stream."""
+    facts = reports["train"].facts
+    if "pack" not in reports:
+        return f"{facts['epochs']:,.3g} times the stream"
+    different = reports["pack"].facts["train"]["distinct_tokens"]
+    return f"{facts['tokens'] / different:,.3g} times {different:,} different ones"
 
 
 def duration(seconds: float) -> str:

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows.account import Account
-from tasks.distribution.advice import Training, advice
+from tasks.distribution.advice import advice, training_of
 from tasks.distribution.publish import PublishedRelease
 
 State = Literal["promoted", "ask", "refused", "kept", "unchanged", "skipped", "drifted", "done", "failed", "stopped"]
@@ -121,9 +121,7 @@ def _what_would_help(account: Account, reasons: tuple[str, ...]) -> list[str]:
     reports = {result.step: result.report for result in account.steps}
     if "train" not in reports or "pack" not in reports:
         return []
-    text = reports["pack"].facts["train"]
-    read = Training(tokens=reports["train"].facts["tokens"], text_tokens=text["tokens"], text_bytes=text["bytes"])
-    said = advice(read)
+    said = advice(training_of(reports["train"].facts["tokens"], reports["pack"].facts["train"]))
     return [] if any(said in reason for reason in reasons) else [said]
 
 

@@ -79,7 +79,7 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
     redact = Redact(params.privacy, pinned_names(params, settings))
     dropped = [
         Dropped(step, reason, reports[step].reasons.get(reason, 0), _meaning(reason, reports[step]), shown)
-        for step in ("clean", "dedup", "validate")
+        for step in STEPS
         for reason, shown in _most_first(samples.dropped(artifacts / step, redact), reports[step].reasons)
     ]
     kept = samples.kept(artifacts / "validate", redact)
@@ -87,7 +87,6 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
         funnel=_funnel(reports),
         sources=_by_source(reports, redact),
         names={source: redact.text(source) for source in _sources(reports)},
-        unreadable=reports["ingest"].reasons,
         charts=_charts(artifacts, reports),
         personal=_personal(reports["privacy"], redact),
         groups=_groups(reports["dedup"], redact),

@@ -182,6 +182,8 @@ def _report(counts: list[dict[str, Any]], groups: dict[str, int], weights: dict[
         }  # fmt: skip
     mixed = ", ".join(f"{name} {mine['epochs']:g} epochs" for name, mine in sorted(sources.items()))
     is_mixed = any(mine["weight"] != 1 for mine in sources.values())
+    for name in ("distinct_tokens", "distinct_bytes"):
+        facts[TRAIN][name] = sum(mine[name] for mine in sources.values())
     kept = different + _sum(counts, "held_out")
     return Report(
         step="pack",

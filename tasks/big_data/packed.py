@@ -106,11 +106,13 @@ def _lists(ids: NDArray[np.unsignedinteger], rows: pl.DataFrame) -> pl.Series:
 
 
 def _by_source(trained: pl.DataFrame) -> dict[str, dict[str, int]]:
-    """Documents of each source, those left out, their tokens, and tokens as often as they are trained on."""
+    """Documents of each source, those left out, tokens: of all of them, of those trained on, as often as they are."""
     counted = trained.group_by("source").agg(
         documents=pl.len(),
         left_out=(pl.col("times") == 0).sum(),
         tokens=pl.col("tokens").sum(),
+        distinct_tokens=pl.col("tokens").filter(pl.col("times") > 0).sum(),
+        distinct_bytes=pl.col("bytes").filter(pl.col("times") > 0).sum(),
         trained_tokens=(pl.col("tokens") * pl.col("times")).sum(),
         trained_bytes=(pl.col("bytes") * pl.col("times")).sum(),
     )

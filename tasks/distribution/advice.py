@@ -1,5 +1,8 @@
 """How often a model read how much text becomes advice for one that learned too little."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict, Field
 
 # Muennighoff and others 2023 (https://arxiv.org/abs/2305.16264): read up to 4 times, a text teaches almost as much as
@@ -13,13 +16,18 @@ class Training(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     tokens: int = Field(ge=1, description="read in all, repeats counted")
-    text_tokens: int = Field(ge=1, description="of the text")
-    text_bytes: int = Field(ge=1, description="of the text")
+    text_tokens: int = Field(ge=1, description="of the text, each document once")
+    text_bytes: int = Field(ge=1, description="of the text, each document once")
 
     @property
     def epochs(self) -> float:
         """How often the text was read."""
         return self.tokens / self.text_tokens
+
+
+def training_of(tokens: int, packed: Mapping[str, Any]) -> Training:
+    """What a model that read so many tokens was trained on, from what `pack` counted of the training stream."""
+    return Training(tokens=tokens, text_tokens=packed["distinct_tokens"], text_bytes=packed["distinct_bytes"])
 
 
 def advice(training: Training) -> str:

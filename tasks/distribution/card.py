@@ -7,7 +7,7 @@ machine: same reports, same bytes.
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -20,9 +20,9 @@ _DATA_STEPS = ("ingest", "clean", "privacy", "dedup", "validate")
 _STEPS = ("blueprint", *_DATA_STEPS, "tokenizer", "pack", "train", "evaluate")
 _YARDSTICKS = {"byte_3gram": "byte 3-gram model of the same text", "byte_5gram": "byte 5-gram model of the same text",
                "xz": "`xz -9`, document by document"}  # fmt: skip
-_TRAINING = {"tokens": "tokens trained on, repeats counted", "epochs": "times it saw the text",
-             "steps": "optimizer steps", "final_loss": "last training loss, nats a token",
-             "training_flops": "training FLOPs", "arithmetic": "arithmetic"}  # fmt: skip
+_TRAINING = {"tokens": "tokens trained on, repeats counted", "steps": "optimizer steps",
+             "final_loss": "last training loss, nats a token", "training_flops": "training FLOPs",
+             "arithmetic": "arithmetic"}  # fmt: skip
 
 
 class CardFacts(NamedTuple):
@@ -80,7 +80,7 @@ def _title(facts: CardFacts) -> str:
         f"A Mixture-of-Experts language model with the DeepSeek-V3 architecture: "
         f"{as_text(blueprint['total_parameters'])} parameters, of which a token uses "
         f"{as_text(blueprint['active_parameters'])}. Trained {began} on {train['documents']:,} documents "
-        f"({train['bytes'] / 1e6:,.1f} MB of text), it goes on with text of that kind. It is a base model: "
+        f"({train['distinct_bytes'] / 1e6:,.1f} MB of text), it goes on with text of that kind. It is a base model: "
         "it completes, it does not answer."
     )
 
@@ -137,13 +137,32 @@ def _data(facts: CardFacts) -> str:
 
 
 def _training(facts: CardFacts) -> str:
-    trained = facts.reports["train"].facts
+    trained, pack = facts.reports["train"].facts, facts.reports["pack"].facts
+    stream = pack["train"]
     rows = [
-        ("different training tokens", as_text(facts.reports["pack"].facts["train"]["tokens"])),
+        ("different tokens", as_text(stream["distinct_tokens"])),
+        ("tokens of the stream, where weights repeat or leave out documents", as_text(stream["tokens"])),
+        ("times it saw the stream", f"{trained['tokens'] / stream['tokens']:,.3g}"),
         ("vocabulary", as_text(facts.reports["tokenizer"].facts["vocab_size"])),
     ]
     rows += [(label, as_text(trained[name])) for name, label in _TRAINING.items() if name in trained]
-    return f"## How it was trained\n\n{table(('what', 'how much'), rows)}"
+    mixture = _mixture(pack["sources"], trained["tokens"])
+    return f"## How it was trained\n\n{table(('what', 'how much'), rows)}\n\n{mixture}"
+
+
+def _mixture(sources: Mapping[str, Mapping[str, Any]], tokens: int) -> str:
+    """How much of each source there is, how often the stream has it, and how much of the training it was."""
+    rows = [
+        (
+            f"`{name}`", as_text(mine["weight"]), as_text(mine["distinct_tokens"]), as_text(mine["epochs"]),
+            f"{mine['trained_tokens']:,} ({mine['share']:.1%})", as_text(round(tokens * mine["share"])),
+        )
+        for name, mine in sources.items()
+    ]  # fmt: skip
+    return table(
+        ("source", "weight", "different tokens", "epochs in the stream", "tokens of the stream", "trained on, about"),
+        rows, numbers=range(1, 6),
+    )  # fmt: skip
 
 
 def _samples(facts: CardFacts) -> str:

@@ -13,7 +13,7 @@ import polars as pl
 
 from infra.settings import Settings
 from infra.storage import StorageError
-from tasks.distribution.advice import Training
+from tasks.distribution.advice import training_of
 from tasks.distribution.bootstrap import DECIMALS, Interval, paired_interval
 from tasks.distribution.gate_picture import draw_groups, draw_yardsticks
 from tasks.distribution.group_differences import group_differences
@@ -60,7 +60,7 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
 def _first(candidate: Candidate, params: Params, artifacts: Path, picture: Path) -> Verdict:
     facts = Report.read(artifacts / "evaluate").facts
     train = Report.read(artifacts / "pack").facts["train"]
-    training = Training(tokens=params.train.tokens, text_tokens=train["tokens"], text_bytes=train["bytes"])
+    training = training_of(params.train.tokens, train)
     figures = {label: facts[name] for name, label in _YARDSTICKS.items() if facts.get(name) is not None}
     draw_yardsticks(picture, {"this model": candidate.bits_per_byte, **figures})
     return judge_first(candidate, params.gate, byte_3gram=facts["byte_3gram"], training=training)

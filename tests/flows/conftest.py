@@ -19,7 +19,7 @@ PNG = bytes.fromhex(
     "1f15c4890000000d49444154789c6360f8cfc0f01f0005000100ff56c72f0d0000000049454e44ae426082"
 )
 EVIL = "<script>alert(1)</script> ![x](http://evil.example/p.png) | `code` **bold**"
-TEXT = {"tokens": 1000, "bytes": 4000, "documents": 20}
+TEXT = {"tokens": 1600, "bytes": 4000, "documents": 20, "distinct_tokens": 1000, "distinct_bytes": 4000}
 REPORTS: dict[str, dict[str, Any]] = {
     "ingest": {"rows_in": 22, "rows_out": 22, "rows_rejected": 0, "summary": "22 documents"},
     "clean": {

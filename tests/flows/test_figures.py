@@ -12,6 +12,7 @@ ALL = {step: Report(step=step, **report) for step, report in REPORTS.items()}
 def test_cost():
     found = {figure.label: figure for figure in cost(ALL, MEASURED, trained_now=False)}
     assert found["tokens"].value == "4,000"
+    assert found["tokens"].note == "4 times 1,000 different ones"
     assert found["operations"].value == "8 TFLOP"
     assert found["training time"].value == "3 min 02 s"
     assert "when it was trained" in found["training time"].note

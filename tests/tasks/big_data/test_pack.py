@@ -135,6 +135,9 @@ def test_a_weight_of_two_and_a_half_is_two_epochs_and_half_of_the_documents_agai
     assert "more" in report.summary
     stream = np.load(workspace.out("pack") / "train.npy")
     assert len(stream) == trained["tokens"].sum() == report.facts["train"]["tokens"]
+    once = trained.filter(pl.col("epoch") == 0)
+    assert report.facts["train"]["distinct_tokens"] == once["tokens"].sum() < len(stream)
+    assert report.facts["train"]["distinct_bytes"] == once["bytes"].sum()
     copies = trained.filter(pl.col("id") == trained.filter(pl.col("epoch") == 1)["id"][0])
     one, *others = [stream[start : start + length].tolist() for start, length in copies["offset", "tokens"].rows()]
     assert others
@@ -148,6 +151,7 @@ def test_a_weight_below_one_leaves_out_documents_and_counts_them(workspace):
     assert 0 < left_out == report.reasons["weight"] == report.facts["sources"]["more"]["left_out"]
     assert index["id"].n_unique() == 40 - left_out == report.rows_out
     assert set(index.filter(pl.col("source") == "docs")["epoch"]) == {0}
+    assert report.facts["train"]["distinct_tokens"] == report.facts["train"]["tokens"]
 
 
 def test_weights_that_leave_nothing_are_an_error(workspace):

@@ -135,7 +135,11 @@ class Trained:
         texts.write_parquet(pack / "held_out.parquet")
         np.save(pack / "held_out.npy", np.concatenate(tokens).astype(np.uint16))
         counts = {"documents": len(TEXTS), "tokens": int(starts[-1]), "bytes": sum(row["bytes"] for row in rows)}
-        Report(step="pack", facts={"train": counts, "held_out": counts}).write(pack)
+        once = {"distinct_tokens": counts["tokens"] - 100, "distinct_bytes": counts["bytes"] - 400}
+        source = {"documents": 20, "left_out": 0, "tokens": 1_500, "distinct_tokens": 1_500, "trained_tokens": 3_000,
+                  "weight": 2.0, "epochs": 2.0, "share": 0.75}  # fmt: skip
+        facts = {"train": {**counts, **once}, "held_out": counts, "sources": {"novels": source}}
+        Report(step="pack", facts=facts).write(pack)
         for step in ("ingest", "clean", "privacy", "dedup", "validate"):
             counts = {"rows_in": 20, "rows_out": 18, "rows_rejected": 2}
             facts = {"replaced": {"email": {"a": 2, "b": 1}, "api_key": {}}} if step == "privacy" else {}

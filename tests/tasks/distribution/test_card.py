@@ -4,6 +4,7 @@ from ruamel.yaml import YAML
 
 from tasks.distribution.card import gather, write_card
 from tasks.distribution.markdown import as_text, code_block, table
+from tasks.report import read_json
 
 
 def card(trained, params, tmp_path):
@@ -32,6 +33,15 @@ def test_numbers_of_the_reports_are_in_the_card(trained, params, tmp_path):
     assert "the standard library of Python, `novels`" in text
     assert "![train-curves](train-curves.png)" in text
     assert "at most 1e-06" in text
+
+
+def test_different_tokens_repeats_in_the_stream_and_tokens_trained_on_stand_apart(trained, params, tmp_path):
+    text = card(trained, params, tmp_path)
+    pack = read_json(trained.artifacts / "pack" / "report.json")["facts"]["train"]
+    assert f"| different tokens | {pack['tokens'] - 100:,} |" in text
+    assert f"leave out documents | {pack['tokens']:,} |" in text
+    assert "| tokens trained on, repeats counted | 1,000 |" in text
+    assert "| `novels` | 2 | 1,500 | 2 | 3,000 (75.0%) | 750 |" in text
 
 
 def test_a_sample_stays_in_its_block(trained, params, tmp_path):
