@@ -112,6 +112,8 @@ def _print_document(console: Console, found: dict[str, Any]) -> None:
     file = found["source_file"]
     if file:
         say(f"source    {escape(file['uri'])}, {file['size']:,} bytes, SHA-256 {file['sha256']}")
+    if asked := found["source_row"]:
+        say(f"          row {asked['position']:,} of the answer to {escape(' '.join(asked['query'].split()))}")
     say(f"          of {escape(found['source'])} in discover.sources")
     for did in found["steps"]:
         why = f": {', '.join(did['reasons'])}" if did["reasons"] else ""

@@ -44,6 +44,7 @@ class Source(BaseModel):
     exclude: tuple[str, ...] = Field(default=(), description="globs of files and folders below it to leave out")
     query: str = Field(default="", description="SQL that a database URL is asked")
     watermark: str = Field(default="", description="column of the query that only grows, so that new rows are enough")
+    key: str = Field(default="", description="column of the query that a row is called by; empty: its place")
 
     @model_validator(mode="before")
     @classmethod
@@ -67,8 +68,9 @@ class Source(BaseModel):
         is_files = "://" not in self.uri or self.uri.startswith((S3, *HTTP))
         if self.query and is_files:
             raise ValueError(f"query: {self.uri!r} is no database URL, as in postgresql://user:${{PASSWORD}}@host/name")
-        if self.watermark and not self.query:
-            raise ValueError(f"watermark: {self.uri!r} has no query that could have such a column")
+        for name in ("watermark", "key"):
+            if getattr(self, name) and not self.query:
+                raise ValueError(f"{name}: {self.uri!r} has no query that could have such a column")
         if self.format and self.query:
             raise ValueError("format: a query has rows and columns, so there is no format to say")
         if self.exclude and (self.query or self.uri.startswith(HTTP)):

@@ -26,7 +26,7 @@ from tasks.report import Report, StepError, write_json
 logger = logging.getLogger(__name__)
 
 # What a look depends on of all that is said of a source.
-_ASKED = ("uri", "format", "exclude", "query", "watermark")
+_ASKED = ("uri", "format", "exclude", "query", "watermark", "key")
 BASE, BASE_FILES, CHAMPION, SNAPSHOTS = "base.json", "base", "champion.json", "snapshots"
 NAMES = "names.csv"
 _FILES = (MANIFEST, BASE, CHAMPION, NAMES, EVALUATION_FILE)

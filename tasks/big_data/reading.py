@@ -13,6 +13,7 @@ import polars as pl
 from data_contracts.records import SourceFile
 from infra.settings import Settings
 from tasks.big_data import documents
+from tasks.big_data.answers import names
 from tasks.big_data.documents import Facts, Shard, Sifted, Tally, document_id, files_of, tally_of
 from tasks.big_data.layout import Group, name_of
 from tasks.big_data.lines import Span
@@ -73,8 +74,8 @@ def shards_of(item: Item, columns: Columns) -> Iterator[Made]:
     table = _Table(name_of(item.group) + (f"-{item.number:05}" if item.span else ""))
     for file in item.group:
         source = item.sources[file.source]
-        for batch in _batches(file, source, item, columns):
-            yield from table.add(_documents(batch, file, source))
+        for frame in _documents(file, source, item, columns):
+            yield from table.add(frame)
     yield from table.end()
 
 
@@ -95,7 +96,8 @@ def options_of(source: Source) -> ReadOptions:
 
 def read_as(source: Source) -> tuple[str | tuple[str, ...], ...]:
     """What a source's documents depend on of all that is said of it; weight and kind are for later steps."""
-    return source.text, source.metadata, source.format, licence_of(source), source.language
+    called = (source.key, source.watermark) if source.key else ()
+    return source.text, source.metadata, source.format, licence_of(source), source.language, called
 
 
 def licence_of(source: Source) -> str:
@@ -121,13 +123,16 @@ def gone(file: SourceFile, place: Place, error: OSError) -> StepError:
     return StepError(f"{file.uri}: changed since discover: {place}: {error.strerror}; {CHANGED}")
 
 
-def _batches(file: SourceFile, source: Source, item: Item, columns: Columns) -> Iterator[pl.DataFrame]:
-    """Rows of a file whose bytes are those of the manifest."""
+def _documents(file: SourceFile, source: Source, item: Item, columns: Columns) -> Iterator[pl.DataFrame]:
+    """Rows of a file, whose bytes are those of the manifest, as rows of a table, those that are none with `reason`."""
     place = Places(item.settings).one(file.uri, file.source)
     try:
         with _content(file, place, checked=item.span is not None) as content:
             parts = columns if item.span else None
-            yield from read_batches(content, name=file.uri, options=options_of(source), span=item.span, columns=parts)
+            called = names(content, source) if source.key else None
+            options = options_of(source)
+            for batch in read_batches(content, name=file.uri, options=options, span=item.span, columns=parts):
+                yield _frame(batch, file, source, _uris(batch, file) if called is None else called[batch["row"] - 1])
     except OSError as error:
         raise gone(file, place, error) from None
     except NoTextColumnError as error:
@@ -153,11 +158,14 @@ def _content(file: SourceFile, place: Place, *, checked: bool) -> Iterator[Binar
         yield content
 
 
-def _documents(batch: pl.DataFrame, file: SourceFile, source: Source) -> pl.DataFrame:
-    """Rows of a file as rows of a table, those that are none with `reason`."""
+def _uris(batch: pl.DataFrame, file: SourceFile) -> pl.Series:
+    """Names of rows by their places in the file."""
     inner = pl.when(pl.col("inner") == "").then(pl.lit("")).otherwise(pl.lit("!") + pl.col("inner"))
     row = pl.when(pl.col("row").is_null()).then(pl.lit("")).otherwise(pl.lit("#") + pl.col("row").cast(pl.String))
-    uris = batch.select(uri=pl.lit(file.uri) + inner + row)["uri"]
+    return batch.select(uri=pl.lit(file.uri) + inner + row)["uri"]
+
+
+def _frame(batch: pl.DataFrame, file: SourceFile, source: Source, uris: pl.Series) -> pl.DataFrame:
     group = group_of(file.uri, file.source)
     return pl.DataFrame(
         {

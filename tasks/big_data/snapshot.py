@@ -14,16 +14,16 @@ import polars as pl
 
 from data_contracts.records import SourceFile
 from infra.settings import Settings
+from tasks.big_data.answers import INDEX, said_of
 from tasks.big_data.documents import parquet_bytes
 from tasks.big_data.places import DiskPlace, base_of, link_or_copy, snapshot_of
 from tasks.big_data.sources import Digests
-from tasks.big_data.sql import Mark, Texts, asked
+from tasks.big_data.sql import Answer, Mark, Texts, asked
 from tasks.report import read_json, write_json
 from tasks.source import Source
 
 PART_CHARACTERS = 16 * 2**20
 PART_ROWS = 200_000
-_INDEX = "snapshot.json"
 
 _Row = tuple[Mark | None, Texts]
 _Taken = tuple[list[str], Mark | None, list["Part"]]
@@ -58,15 +58,21 @@ def take(source: Source, settings: Settings, digests: Digests, out: Path) -> lis
     folder.mkdir(parents=True)
     known = None if settings.discover_full else _known(source, settings, digests)
     columns, mark, parts = (known and _new_rows(source, known, folder)) or _all_rows(source, folder)
-    entry = {"question": _question(source), "columns": columns, "mark": mark, "parts": [p._asdict() for p in parts]}
-    write_json(folder / _INDEX, entry)
+    entry = {
+        **said_of(source),
+        "question": _question(source),
+        "columns": columns,
+        "mark": mark,
+        "parts": [p._asdict() for p in parts],
+    }
+    write_json(folder / INDEX, entry)
     base = base_of(source.uri)
     return [SourceFile(uri=f"{base}/{p.name}", source=source.uri, size=p.size, sha256=p.sha256) for p in parts]
 
 
 def _all_rows(source: Source, folder: Path) -> _Taken:
     with asked(source, None) as answer:
-        mark, parts = _write(_ordered(answer.rows()), answer.columns, folder)
+        mark, parts = _write(_ordered(answer), answer.columns, folder)
     return answer.columns, mark, parts
 
 
@@ -82,21 +88,21 @@ def _new_rows(source: Source, known: _Known, folder: Path) -> _Taken | None:
         for part in kept:
             link_or_copy(known.folder / part.name, folder / part.name)
         before = _before_mark(source, known, again)
-        mark, made = _write(chain(before, _ordered(answer.rows())), answer.columns, folder, first=stay)
+        mark, made = _write(chain(before, _ordered(answer)), answer.columns, folder, first=stay)
     if mark is None and kept:
         mark = Mark(known.mark.kind, kept[-1].last)
     return answer.columns, mark, [*kept, *made]
 
 
 def _question(source: Source) -> str:
-    return hashlib.sha256("\0".join((source.uri, source.query, source.watermark)).encode()).hexdigest()
+    return hashlib.sha256("\0".join((source.uri, source.query, source.watermark, source.key)).encode()).hexdigest()
 
 
 def _known(source: Source, settings: Settings, digests: Digests) -> _Known | None:
     """The snapshot before, if it answers the same question and all its bytes are there."""
     folder = snapshot_of(settings.snapshots, source.uri)
     try:
-        entry: dict[str, Any] = read_json(folder / _INDEX)
+        entry: dict[str, Any] = read_json(folder / INDEX)
         parts = [Part(**part) for part in entry["parts"]]
         if entry["question"] != _question(source) or not entry["mark"]:
             return None
@@ -116,10 +122,10 @@ def _before_mark(source: Source, known: _Known, parts: Iterable[Part]) -> Iterat
                 yield Mark(known.mark.kind, row[at]), row
 
 
-def _ordered(rows: Iterable[_Row]) -> Iterator[_Row]:
+def _ordered(answer: Answer) -> Iterator[_Row]:
     """Rows of one mark by their texts: a database gives them in any order; so all rows where there is no mark."""
-    for _, same in groupby(rows, key=lambda row: row[0]):
-        yield from sorted(same, key=lambda row: [(text is not None, text or "") for text in row[1]])
+    for _, same in groupby(answer.rows(), key=lambda row: row[0]):
+        yield from sorted(answer.by_key(same), key=lambda row: [(text is not None, text or "") for text in row[1]])
 
 
 def _write(rows: Iterable[_Row], columns: list[str], folder: Path, first: int = 0) -> tuple[Mark | None, list[Part]]:

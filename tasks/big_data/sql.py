@@ -2,11 +2,11 @@
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
@@ -58,13 +58,7 @@ class Answer:
         Raises:
             StepError: the database breaks off, or the watermark is none.
         """
-        watermark, parts = self._source.watermark, iter(self._result.partitions(_FETCHED))
-        if watermark and watermark not in self.columns:
-            raise StepError(
-                f"discover.sources: {self._source.uri!r}: expected a column {watermark!r}, the watermark, in the "
-                f"answer, found {', '.join(self.columns)}"
-            )
-        at = self.columns.index(watermark) if watermark else None
+        parts, at = iter(self._result.partitions(_FETCHED)), self._place_of("watermark")
         while True:
             with _explained(self._source):
                 part = next(parts, None)
@@ -72,6 +66,35 @@ class Answer:
                 return
             for row in part:
                 yield None if at is None else self._mark(row[at]), tuple(map(spelt, row))
+
+    def by_key(self, rows: Iterable[tuple[Mark | None, Texts]]) -> Iterator[tuple[Mark | None, Texts]]:
+        """Rows of one mark, looked through for what may not be: two of one key, or one without.
+
+        Raises:
+            StepError: there is such a row.
+        """
+        at, seen = self._place_of("key"), set[str | None]()
+        for row in rows:
+            if at is not None:
+                value = row[1][at]
+                if value is None or value in seen:
+                    found = "a row without one" if value is None else f"two rows of {value!r}"
+                    raise StepError(
+                        f"discover.sources: {self._source.uri!r}: expected a value of its own for each row in the key "
+                        f"column {self._source.key!r}, found {found}; choose another column, or leave key out"
+                    )
+                seen.add(value)
+            yield row
+
+    def _place_of(self, what: Literal["watermark", "key"]) -> int | None:
+        """Number of a column that the source names."""
+        name = getattr(self._source, what)
+        if name and name not in self.columns:
+            raise StepError(
+                f"discover.sources: {self._source.uri!r}: expected a column {name!r}, the {what}, in the "
+                f"answer, found {', '.join(self.columns)}"
+            )
+        return self.columns.index(name) if name else None
 
     def _mark(self, value: Any) -> Mark:
         kind = type(value).__name__

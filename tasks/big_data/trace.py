@@ -14,6 +14,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from infra.settings import Settings
+from tasks.big_data.answers import find
 from tasks.big_data.documents import REJECTED, document_id
 from tasks.big_data.manifest import MANIFEST
 from tasks.big_data.sides import HELD_OUT
@@ -49,6 +50,13 @@ class Place(Traced):
     tokens: int = Field(description="with the end token")
 
 
+class SourceRow(Traced):
+    """A row of a database's answer."""
+
+    query: str
+    position: int = Field(description="its number in the answer, from 1, in the order that docs/sources.md tells")
+
+
 class Trace(Traced):
     """All that is known of one document."""
 
@@ -56,6 +64,7 @@ class Trace(Traced):
     uri: str
     source: str
     source_file: dict[str, Any] | None = Field(description="line of the manifest: name, bytes, digest")
+    source_row: SourceRow | None = Field(description="of a database: what was asked, and which row of the answer")
     steps: tuple[Did, ...]
     side: Literal["train", "held_out", "left_out", "dropped", "not_packed"]
     places: tuple[Place, ...]
@@ -87,8 +96,11 @@ def trace_document(settings: Settings, name: str) -> Trace:
     row, shard = found
     steps = tuple(_steps(artifacts, id_, shard))
     places = places_of(artifacts / "pack", id_)
+    asked = find(settings.snapshots, row["uri"])
     return Trace(
-        id=id_, uri=row["uri"], source=row["source"], source_file=source_file(artifacts / "discover", row["uri"]),
+        id=id_, uri=row["uri"], source=row["source"],
+        source_file=source_file(artifacts / "discover", asked.file if asked else row["uri"]),
+        source_row=SourceRow(query=asked.query, position=asked.position) if asked else None,
         steps=steps, side=_side(artifacts, steps, places), places=places,
     )  # fmt: skip
 

@@ -17,7 +17,7 @@ MINIMAL = {"blueprint": {"preset": "nano"}}
 DATABASE = "postgresql://reader:${PLANT_PASSWORD}@db.plant/orders"
 ALL = {
     "uri": DATABASE, "text": "{title}\n{body}", "metadata": ["id", "asset"], "licence": "CC-BY-4.0",
-    "language": "de", "weight": 2.5, "kind": "notes", "query": "select 1", "watermark": "id",
+    "language": "de", "weight": 2.5, "kind": "notes", "query": "select 1", "watermark": "id", "key": "id",
 }  # fmt: skip
 
 
@@ -65,6 +65,7 @@ def test_what_a_source_says_comes_before_what_is_said_for_all():
         ({"uri": "x", "text": "{a"}, "discover.sources.0: text: expected a column or a template of columns in braces"),
         ({"uri": "x", "query": "select 1"}, "discover.sources.0: query: 'x' is no database URL"),
         ({"uri": "x", "watermark": "id"}, "discover.sources.0: watermark: 'x' has no query"),
+        ({"uri": "x", "key": "id"}, "discover.sources.0: key: 'x' has no query"),
         ({"uri": "https://h/a.csv", "exclude": ["b"]}, "discover.sources.0: exclude: 'https://h/a.csv' is no folder"),
         ({"uri": DATABASE, "query": "select 1", "format": "csv"}, "discover.sources.0: format: a query has rows"),
         ("s3://buck*/a", "discover.sources.0: expected the name of a bucket, found a glob"),

@@ -2,7 +2,9 @@
 
 import gzip
 import json
+import re
 
+import fsspec
 import polars as pl
 import pytest
 
@@ -46,6 +48,41 @@ def test_a_document_with_a_question_is_left_out_and_listed(workspace, shared_dat
     words = {f"docs/{n}": len(question.replace("-", " ").split()) for n, question in enumerate(questions[:50])}
     assert listed.keys() == planted.keys()
     assert all(ngrams >= words[uri] - 20 for uri, ngrams in listed.items())
+
+
+def test_evaluations_in_a_bucket_are_pinned_by_their_bytes(workspace, s3_url):
+    """A later object of that name changes what is pinned at the next look, and not before."""
+    system = fsspec.filesystem("s3", use_listings_cache=False)
+    words = [f"w{n}" for n in range(26)]
+    first, second = " ".join(words[:13]), " ".join(words[13:])
+    system.pipe_file(f"{s3_url}/evals/a.jsonl.gz", gzip.compress(json.dumps({"q": first}).encode()))
+    system.pipe_file(f"{s3_url}/evals/b.txt", f"Read: {second}".encode())
+    system.pipe_file(f"{s3_url}/evals/c.bin", b"no evaluation")
+    workspace.file("docs/a.txt", "Text of its own.")
+    evaluations = [f"{s3_url}/evals/*.jsonl.gz", f"{s3_url}/evals/b.txt"]
+    workspace.set(dedup={"evaluation_files": evaluations, "min_jaccard": 1, "min_block_bytes": 0})
+    facts = workspace.run("discover").facts["evaluations"]
+    uris = [f"{s3_url}/evals/a.jsonl.gz", f"{s3_url}/evals/b.txt"]
+    assert {uri: found["ngrams"] for uri, found in facts.items()} == {uris[0]: 1, uris[1]: 2}
+    texts = {"docs/first": f"{AROUND} {first}", "docs/second": f"{second} {AROUND}", "docs/free": AROUND}
+    pinned = (workspace.out("discover") / "evaluation.parquet").read_bytes()
+    for text, discover, gone in (
+        (first, False, {"docs/first", "docs/second"}),
+        (AROUND[::-1], False, {"docs/first", "docs/second"}),
+        (AROUND[::-1], True, {"docs/second"}),
+    ):
+        system.pipe_file(uris[0], gzip.compress(json.dumps({"q": text}).encode()))
+        workspace.run("discover", discover=discover)
+        after = (workspace.out("discover") / "evaluation.parquet").read_bytes()
+        assert (after == pinned) is (not discover)
+        workspace.put("privacy", texts)
+        workspace.file("artifacts/discover/evaluation.parquet", after)
+        report = workspace.run("dedup")
+        assert set(texts) - set(workspace.texts("dedup")) == gone
+        assert report.facts["contaminated"].keys() <= set(uris)
+    system.rm(uris[1])
+    with pytest.raises(StepError, match=re.escape(uris[1])):
+        workspace.run("discover", discover=True)
 
 
 def test_twelve_words_in_common_are_no_evaluation(workspace):

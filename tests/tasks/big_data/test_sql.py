@@ -9,8 +9,9 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks.big_data import snapshot, sql
+from tasks.big_data import documents, snapshot, sql
 from tasks.big_data.manifest import read_manifest
+from tasks.big_data.trace import trace_document
 from tasks.report import StepError
 from tests.postgres import PASSWORD, Postgres, postgres_server
 
@@ -194,6 +195,48 @@ def test_a_query_is_the_databases_own(workspace, table):
         )  # fmt: skip
 
 
+@pytest.mark.parametrize("watermark", ["", "id", "at"])
+def test_a_row_is_called_by_its_key_and_found_again(workspace, table, watermark):
+    """Also when rows before it went, where its place becomes another one."""
+    table.add(1, 25)
+    said = {"key": "id", **({"watermark": watermark} if watermark else {})}
+    look(workspace, table.source(**said))
+    workspace.run("ingest")
+    end = "@2024-01-07T00:00:00+00:00" if watermark == "at" else ""
+    base = table.uri.replace("postgres:${TEST_DB_PASSWORD}@", "")
+    name = f"{base}/id=18{end}"
+    assert set(workspace.texts("ingest").values()) == {f"pump {n} leaks" for n in range(1, 26)}
+    before = trace_document(workspace.settings(), name)
+    place = 18 if watermark else sorted(map(str, range(1, 26))).index("18") + 1
+    assert (before.source_row.query, before.source_row.position) == (QUERY, place)
+    assert before.source_file["uri"] == f"{base}/part-00000{(place - 1) // 10}.parquet"
+    table.run("DELETE FROM orders WHERE id IN (1, 10, 11)")
+    look(workspace, table.source(**said), discover_full=True)
+    workspace.run("ingest")
+    after = trace_document(workspace.settings(), name)
+    assert after.id == before.id
+    assert after.source_row.position == place - 3
+
+
+def test_a_row_without_a_key_is_found_by_its_place(workspace, table):
+    table.add(1, 25)
+    look(workspace, table.source(watermark="id"))
+    workspace.run("ingest")
+    base = table.uri.replace("postgres:${TEST_DB_PASSWORD}@", "")
+    found = trace_document(workspace.settings(), f"{base}/part-000002.parquet#3")
+    assert found.source_row.position == 23
+    assert found.source_file["uri"] == f"{base}/part-000002.parquet"
+
+
+def test_another_watermark_gives_other_names_though_the_rows_are_the_same(workspace, table):
+    table.add(1, 3)
+    for watermark, ends in (("id", {"id=1", "id=2", "id=3"}), ("title", {f"id={n}@order {n}" for n in (1, 2, 3)})):
+        look(workspace, table.source(watermark=watermark, key="id"))
+        workspace.run("ingest")
+        uris = documents.read(workspace.out("ingest"), ["uri"])["uri"]
+        assert {uri.rpartition("/")[2] for uri in uris} == ends
+
+
 def test_nothing_is_written_to_the_database(workspace, table):
     table.add(1, 1)
     table.run("CREATE SEQUENCE IF NOT EXISTS numbers")
@@ -210,6 +253,9 @@ def test_nothing_is_written_to_the_database(workspace, table):
         ({"watermark": "idd"}, r"cannot be asked: .*idd"),
         ({"query": "SELECT NULL::int AS id, 'x' AS body", "watermark": "id"}, r"column 'id', found a row without one"),
         ({"query": "SELECT '{}'::jsonb AS id", "watermark": "id"}, r"column 'id', found a value of type dict"),
+        ({"key": "idd"}, r"expected a column 'idd', the key, in the answer, found id, at"),
+        ({"query": "SELECT NULL::int AS id, 'x' AS body", "key": "id"}, r"key column 'id', found a row without one"),
+        ({"query": "SELECT 1 AS id, x AS body FROM generate_series(1, 2) x", "key": "id"}, r"found two rows of '1'"),
         ({"uri": "nosuchdatabase://h/d"}, r"cannot be asked: .*nosuchdatabase"),
         ({"uri": "oracle+oracledb://h/d"}, r"'oracledb' is not installed; type .*sql"),
         ({"uri": "postgresql://postgres:${TEST_DB_PASSWORD}@127.0.0.1:1/d"}, r"cannot be asked: .*127\.0\.0\.1"),
