@@ -11,6 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -166,6 +167,19 @@ def document_id(uri: str) -> str:
 def digest_of(text: str) -> str:
     """SHA-256 of a text in UTF-8, in hex."""
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def ids_of(uris: pl.Series) -> pl.Series:
+    """Ids of the documents at these uris."""
+    return digests_of(uris).str.head(_ID_DIGITS)
+
+
+def digests_of(texts: pl.Series) -> pl.Series:
+    """The same of each text of a column, from its bytes."""
+    data, ends = text_buffers(texts)
+    view, sha256 = memoryview(data), hashlib.sha256
+    found = [sha256(view[start:end]).hexdigest() for start, end in pairwise(ends.tolist())]
+    return pl.Series("digest", found, dtype=pl.String)
 
 
 def with_texts(frame: pl.DataFrame, texts: Mapping[int, str]) -> pl.DataFrame:
