@@ -4,12 +4,13 @@ Every state that is no output of a step lives under `.abcd/` in the workspace un
 """
 
 import json
+import os
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 PREFIX = "ABCD_"
 # Made by infra/checkout.py: a folder that has it is the checkout of a run, and its settings are in it.
@@ -24,10 +25,10 @@ class WorkspaceError(RuntimeError):
     """This folder is no workspace."""
 
 
-class Settings(BaseSettings):
-    """One field a variable: `registry` is `ABCD_REGISTRY`."""
+class Settings(BaseModel):
+    """One field a variable: `registry` is `ABCD_REGISTRY`. What is given counts before the environment."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     workspace: Path = Field(default=Path(), description="root of the clone: where dvc.yaml is")
     state: Path = Field(default=Path(".abcd"), description="state that is no output of a step")
@@ -71,6 +72,12 @@ class Settings(BaseSettings):
     auth_file: Path | None = Field(
         default=None, description="file with the auth string of the Prefect API, user:password"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_environment(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        said = {name: os.environ.get(PREFIX + name.upper()) for name in cls.model_fields}
+        return {**{name: value for name, value in said.items() if value is not None}, **given}
 
     @model_validator(mode="after")
     def _place(self) -> Self:

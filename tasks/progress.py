@@ -7,10 +7,11 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+    from rich.progress import TaskID
 
 logger = logging.getLogger(__name__)
 
@@ -30,14 +31,7 @@ class Progress:
         self._start = self._filed = self._logged = time.monotonic()
         self._bar: Bar | None = None
         if sys.stderr.isatty():
-            columns = [
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeRemainingColumn(),
-            ]
-            self._bar = Bar(*columns, TextColumn("{task.fields[note]}"))
-            self._task = self._bar.add_task(step, total=total, note="")
+            self._bar, self._task = _bar(step, total)
 
     def __enter__(self) -> Self:
         if self._bar:
@@ -84,3 +78,12 @@ class Progress:
         except OSError as error:
             logger.warning("progress not written: %s", error)
             self.file = None
+
+
+def _bar(step: str, total: int) -> "tuple[Bar, TaskID]":
+    """A bar in the terminal; imported where there is one, as it takes a tenth of a step's start."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
+    bar = Progress(*columns, TextColumn("{task.fields[note]}"))
+    return bar, bar.add_task(step, total=total, note="")

@@ -21,13 +21,14 @@ from tasks.big_data.boilerplate import without
 from tasks.big_data.buffers import text_buffers, text_series
 from tasks.big_data.documents import Sifted, Tally, sifted
 from tasks.big_data.engine import engine
-from tasks.big_data.figures import FIELDS
+from tasks.big_data.figures import FIELDS, Shares
 from tasks.big_data.kernel import c4_lines, statistics
 from tasks.big_data.kinds import Choice, choices
 from tasks.big_data.mojibake import repaired
 from tasks.big_data.normal import Bytes, Offsets
 from tasks.big_data.personal import KINDS, redact
 from tasks.big_data.rules import RULES, reasons_against
+from tasks.big_data.rules_gopher import harmless_ngram_share
 from tasks.big_data.sift import sift
 from tasks.big_data.survey import ends_in, survey
 from tasks.params import Params
@@ -91,7 +92,7 @@ def work(frame: pl.DataFrame, clean: Clean, treatments: tuple[Treatment, ...]) -
     data, offsets = normal.normalised(data, offsets, flags, tails)
     data, offsets, removed = _c4(data, offsets, clean, treatments, of)
     texts = text_series(data, offsets)
-    figures = statistics(data, offsets)
+    figures = statistics(data, offsets, _harmless(clean, treatments, of))
     languages = _languages(data, offsets, figures, frame["language"], treatments, of)
     against = _reasons(figures, languages, clean, treatments, of)
     is_kept = pl.Series(~np.isin(np.arange(frame.height), list(against)))
@@ -181,6 +182,11 @@ def _c4(
     removed = {name.removeprefix("c4_"): int(figures[name][rows].sum()) for name in FIELDS if name.startswith("c4_")}
     data, offsets = normal.replaced(data, offsets, {row: kept[ends[row] : ends[row + 1]].tobytes() for row in rows})
     return data, offsets, removed
+
+
+def _harmless(clean: Clean, treatments: tuple[Treatment, ...], of: NDArray[np.int64]) -> Shares:
+    """Of each document the share of characters in repeated n-grams that no rule is against."""
+    return np.array([harmless_ngram_share(clean.thresholds(each.kind)) for each in treatments], np.float64)[of]
 
 
 def _reasons(

@@ -8,6 +8,7 @@ Bits = NDArray[np.uint16]
 Codes = NDArray[np.uint64]
 Ints = NDArray[np.int64]
 Offsets = NDArray[np.int64]
+Shares = NDArray[np.float64]
 
 # One column a figure, all of a document. Characters are code points; a line has no line feed.
 FIELDS = (
@@ -64,3 +65,5 @@ FIELDS = (
     CURLY_BRACKETS,
 ) = range(len(FIELDS))  # fmt: skip
 STATISTICS = np.dtype([(name, np.int64) for name in FIELDS])
+# In place of a share of repeated n-grams: they are counted, however few there are.
+COUNTED = -1.0

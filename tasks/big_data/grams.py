@@ -20,6 +20,7 @@ BANDS, ROWS = 28, 4
 # Words of an n-gram: of which near copies share most, and of which an evaluation shares none with training text.
 NEAR_WORDS, EVALUATION_WORDS = 5, 13
 _LANES = BANDS * ROWS
+_BITS_A_KEY = 16
 
 
 def _folded(code: int) -> int:
@@ -34,6 +35,9 @@ def _folded(code: int) -> int:
 
 
 _FOLDED = np.array([_folded(code) for code in range(0x800)], dtype=np.uint32)
+# By byte: what an ASCII character counts as, and 2 for the bytes of all others.
+_WIDE = 2
+_ASCII = np.concatenate([_FOLDED[:0x80], np.full(0x80, _WIDE, np.uint32)])
 _random = np.random.Generator(np.random.PCG64(20))
 _FACTORS = (_random.integers(0, 2**32, _LANES, dtype=np.uint32) | np.uint32(1)).astype(np.uint32)
 _TERMS = _random.integers(0, 2**32, _LANES, dtype=np.uint32)
@@ -77,6 +81,12 @@ def _kind_of_wide(code: np.uint32) -> int:
 
 
 @njit(inline="always")
+def _longer(first: np.uint64, second: np.uint64, block: np.uint64, token: np.uint64) -> tuple[np.uint64, ...]:
+    """Both halves of a text's key and the key of a block, one more word or character later."""
+    return (first ^ token) * _WORD_FACTOR, (second + token) * _KEY_FACTOR, (block ^ token) * _KEY_FACTOR
+
+
+@njit(inline="always")
 def _words(data: Bytes, start: int, end: int, words: U64, key: U64, blocks: U64) -> tuple[int, int]:
     """Number of words and of blocks of a text; the words' hashes, the whole text's key, the blocks go to the arrays.
 
@@ -90,10 +100,10 @@ def _words(data: Bytes, start: int, end: int, words: U64, key: U64, blocks: U64)
     block_start, last_end = start, start
     while i < end:
         here = i
-        byte = np.uint32(data[i])
-        if byte < 0x80:
-            code = _FOLDED[byte]
-            kind = _WORD if code > 1 else (_OTHER if code == 1 else _BLANK)
+        byte = np.uint32(data[np.uint64(i)])
+        code = _ASCII[byte]
+        if code != _WIDE:
+            kind = _WORD if code > _WIDE else (_OTHER if code == 1 else _BLANK)
             if kind != _WORD:
                 code = byte
             i += 1
@@ -121,41 +131,48 @@ def _words(data: Bytes, start: int, end: int, words: U64, key: U64, blocks: U64)
             )
             kind = _kind_of_wide(code)
             i += 4
+        if in_word and kind != _WORD:
+            words[n] = _mixed(word)
+            first, second, block = _longer(first, second, block, words[n])
+            n += 1
+            word, in_word = _START, False
         if kind == _BLANK:
             gap = True
             lines += code == 10
-        else:
-            if gap:
-                if lines > 1 and any_yet:
-                    blocks[n_blocks, 0], blocks[n_blocks, 1], blocks[n_blocks, 2] = block_start, last_end, _mixed(block)
-                    n_blocks += 1
-                    block_start, block = here, _START
-                elif any_yet:
-                    block = (block ^ _SPACE) * _KEY_FACTOR
-                else:
-                    block_start = here
-                if any_yet:
-                    first = (first ^ _SPACE) * _WORD_FACTOR
-                    second = (second + _SPACE) * _KEY_FACTOR
-                gap, lines = False, 0
-            any_yet = True
-            last_end = i
-            first = (first ^ np.uint64(code)) * _WORD_FACTOR
-            second = (second + np.uint64(code)) * _KEY_FACTOR
-            block = (block ^ np.uint64(code)) * _KEY_FACTOR
+            continue
+        if gap:
+            if lines > 1 and any_yet:
+                blocks[n_blocks, 0], blocks[n_blocks, 1], blocks[n_blocks, 2] = block_start, last_end, _mixed(block)
+                n_blocks += 1
+                block_start, block = here, _START
+            elif any_yet:
+                block = (block ^ _SPACE) * _KEY_FACTOR
+            else:
+                block_start = here
+            if any_yet:
+                first = (first ^ _SPACE) * _WORD_FACTOR
+                second = (second + _SPACE) * _KEY_FACTOR
+            gap, lines = False, 0
+        any_yet = True
         if kind == _WORD:
             word = (word ^ np.uint64(code)) * _WORD_FACTOR
             in_word = True
-            continue
-        if in_word:
-            words[n] = _mixed(word)
-            n += 1
-            word, in_word = _START, False
-        if kind == _ALONE:
+            while i < end:
+                code = _ASCII[data[np.uint64(i)]]
+                if code <= _WIDE:
+                    break
+                word = (word ^ np.uint64(code)) * _WORD_FACTOR
+                i += 1
+        elif kind == _ALONE:
             words[n] = _mixed((_START ^ np.uint64(code)) * _WORD_FACTOR)
+            first, second, block = _longer(first, second, block, words[n])
             n += 1
+        else:
+            first, second, block = _longer(first, second, block, np.uint64(code))
+        last_end = i
     if in_word:
         words[n] = _mixed(word)
+        first, second, block = _longer(first, second, block, words[n])
         n += 1
     if any_yet:
         blocks[n_blocks, 0], blocks[n_blocks, 1], blocks[n_blocks, 2] = block_start, last_end, _mixed(block)
@@ -315,6 +332,30 @@ def shared_grams(grams: U64, ends: I64, firsts: I64, seconds: I64) -> I64:
         for g in range(ends[second], ends[second + 1]):
             shared[p] += marks[_place(table[:small], marks[:small], mark, grams[g])] == mark
     return shared
+
+
+@njit(nogil=True, cache=True)
+def likely_repeated(keys: U64) -> I64:
+    """Where keys are that may be there more than once, in order: all that are, and few of the others.
+
+    One bit for each key, at the place that its bits say, tells at a quarter of the price of sorting them which are not
+    worth it. Keys are hashes; 0 is none.
+    """
+    size = _power_above(max(_BITS_A_KEY * len(keys) // 64, 1))
+    once, twice = np.zeros(size, np.uint64), np.zeros(size, np.uint64)
+    mask, six, low = np.uint64(size * 64 - 1), np.uint64(6), np.uint64(63)
+    for i in range(len(keys)):
+        # The lowest bit of a band's key is always set.
+        place = (keys[i] >> np.uint64(1)) & mask
+        bit = np.uint64(keys[i] != 0) << (place & low)
+        twice[place >> six] |= once[place >> six] & bit
+        once[place >> six] |= bit
+    found, n = np.empty(len(keys), np.int64), 0
+    for i in range(len(keys)):
+        place = (keys[i] >> np.uint64(1)) & mask
+        found[n] = i
+        n += (twice[place >> six] >> (place & low)) & np.uint64(keys[i] != 0)
+    return found[:n].copy()
 
 
 @njit(nogil=True, cache=True)

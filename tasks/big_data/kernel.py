@@ -8,17 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.big_data.characters import HIGH, LETTER, NEWLINE, RARE, SENTENCE_END, SPACE, UPPER, classes
+from tasks.big_data.c4 import c4_keeps, is_of, phrases
+from tasks.big_data.characters import NEWLINE, SENTENCE_END, SPACE, classes
 from tasks.big_data.figures import (
     ALPHANUMERICS,
     BULLET_LINES,
-    C4_FEW_WORDS,
-    C4_JAVASCRIPT,
-    C4_LONG_WORD,
-    C4_NO_END,
-    C4_POLICY,
     CHARACTERS,
-    CURLY_BRACKETS,
+    COUNTED,
     ELLIPSIS_LINES,
     ENDED_LINES,
     FIELDS,
@@ -26,11 +22,9 @@ from tasks.big_data.figures import (
     LINE_FEEDS,
     LINES,
     LONGEST_LINE,
-    LOREM_IPSUM,
     PARAGRAPHS,
     REPEATED_LINES,
     REPEATED_PARAGRAPHS,
-    SENTENCES,
     SHORT_LINES,
     STATISTICS,
     STOPS,
@@ -42,10 +36,25 @@ from tasks.big_data.figures import (
     Codes,
     Ints,
     Offsets,
+    Shares,
+)
+from tasks.big_data.octets import (
+    HAS_CURLY,
+    HAS_HIGH,
+    HAS_RARE,
+    eight,
+    first,
+    has_rare,
+    hash_of,
+    hash_of_few,
+    letters,
+    long_word,
+    part_end,
 )
 from tasks.big_data.passes import part_of_a_pass, whole_pass
-from tasks.big_data.repetition import ROLL, ngrams, repeats
-from tasks.big_data.vocabulary import ABBREVIATIONS, MULTIPLIER, SEED, STOP_WORDS, slots
+from tasks.big_data.repetition import ROLL, most_repeated, ngrams, repeats
+from tasks.big_data.signs import note_simple
+from tasks.big_data.vocabulary import ABBREVIATIONS, MULTIPLIER, SEED, STOP_BYTES, STOP_WORDS, slots
 from tasks.big_data.words import (
     COUNT,
     ENDED,
@@ -60,36 +69,29 @@ from tasks.big_data.words import (
 )
 
 SHORT_LINE_CHARACTERS = 30  # FineWeb
-C4_LINE_WORDS = 3
-C4_WORD_CHARACTERS = 1000
 # A part without a blank in it is data rather than text from here on: one word, so that no line asks for much memory.
 _LONGEST_PART = 1 << 16
 # Words or lines of a document, at first.
 _ROOM = 1 << 14
 
 
-def _phrase(text: str) -> NDArray[np.uint8]:
-    return np.frombuffer(text.encode(), np.uint8)
-
-
-_JAVASCRIPT, _COOKIE, _PRIVACY, _POLICY = map(_phrase, ("javascript", "cookie", "privacy", " policy"))
-_OF, _USE, _USES, _TERMS, _OF_USE = map(_phrase, ("use of ", "use ", "uses ", "terms ", " use"))
-_LOREM, _IPSUM, _EDIT, _NEEDED = map(_phrase, ("lorem", " ipsum", "[edit]", "[citation needed]"))
 # Beside "-": the bullets of Unicode and of Markdown.
 _BULLETS = np.array([0xE280A2, 0xE280A3, 0xE296AA, 0xE297A6, 0xE2978F, 0xE2978B], np.int64)
 
 
-def statistics(data: Bytes, offsets: Offsets) -> NDArray[Any]:
+def statistics(data: Bytes, offsets: Offsets, harmless: Shares | None = None) -> NDArray[Any]:
     """Figures of every document of a shard.
 
     Args:
         data: UTF-8 of all documents, uint8 [bytes].
         offsets: where each begins, and the end of the last, int64 [documents + 1].
+        harmless: of each document the share of its characters that n-grams may repeat; where it is surely no more,
+            n-grams are not counted, and their figures are 0. None: they are always counted.
 
     Returns:
         One record of `STATISTICS` a document.
     """
-    return _measured(data, offsets, np.zeros(0, np.uint8), np.zeros(1, np.int64))
+    return _measured(data, offsets, np.zeros(0, np.uint8), np.zeros(1, np.int64), harmless)
 
 
 def c4_lines(data: Bytes, offsets: Offsets) -> tuple[Bytes, Offsets, NDArray[Any]]:
@@ -101,11 +103,14 @@ def c4_lines(data: Bytes, offsets: Offsets) -> tuple[Bytes, Offsets, NDArray[Any
     return kept[: ends[-1]], ends, figures
 
 
-def _measured(data: Bytes, offsets: Offsets, kept: Bytes, ends: Offsets) -> NDArray[Any]:
+def _measured(
+    data: Bytes, offsets: Offsets, kept: Bytes, ends: Offsets, harmless: Shares | None = None
+) -> NDArray[Any]:
     """Figures of every document; for a long one the pass ends early and goes on with more room."""
     out = np.zeros((len(offsets) - 1, len(FIELDS)), np.int64)
     tables = (*classes(), *slots(STOP_WORDS), slots(ABBREVIATIONS)[0])
     done, room = 0, _ROOM
+    shares = np.full(len(out), COUNTED) if harmless is None else harmless
     # One kind of array, so that the pass is compiled once.
     data, offsets = data.view(), offsets.view()
     data.flags.writeable = offsets.flags.writeable = False
@@ -113,17 +118,19 @@ def _measured(data: Bytes, offsets: Offsets, kept: Bytes, ends: Offsets) -> NDAr
         codes, spots = np.empty((3, room), np.uint64), np.empty((5, room + 1), np.int64)
         keys, values = np.empty(4 * room, np.uint64), np.empty(4 * room, np.int64)
         done = _measure(
-            data, offsets, done, out, *tables, *codes, *spots, keys, values, np.zeros(3, np.int64), kept, ends
-        )
+            data, offsets, shares, done, out, *tables, *codes, *spots, keys, values, keys.view(np.uint8),
+            np.zeros(3, np.int64), kept, ends,
+        )  # fmt: skip
         room *= 4
     return out.view(STATISTICS)[:, 0]
 
 
 @whole_pass
 def _measure(
-    data: Bytes, offsets: Offsets, done: int, out: Ints, of_byte: Bits, of_point: Bits, stops: Codes, stop_bits: Ints,
+    data: Bytes, offsets: Offsets, shares: Shares, done: int, out: Ints, of_byte: Bits, of_point: Bits, stops: Codes,
+    stop_bits: Ints,
     shorts: Codes, codes: Codes, lines: Codes, blocks: Codes, places: Ints, sizes: Ints, block_sizes: Ints,
-    spots: Ints, level: Ints, keys: Codes, values: Ints, now: Ints, kept: Bytes, ends: Offsets,
+    spots: Ints, level: Ints, keys: Codes, values: Ints, seen: Bytes, now: Ints, kept: Bytes, ends: Offsets,
 ) -> int:  # fmt: skip
     """Fill `out` from one document on; write lines that C4 keeps, and where each document ends, where there is room.
 
@@ -141,52 +148,65 @@ def _measure(
         tail = ends[document] if writes else 0
         i = start
         while i < end:
-            line, first, last, chunks, longest, rare, extra = i, np.int64(-1), i, 0, 0, 0, 0
+            line, start_at, last, chunks, longest, rare, extra = i, np.int64(-1), i, 0, 0, 0, 0
             line_code = np.uint64(SEED)
             now[ENDED] = now[ENDS] = 0
             while i < end:
-                kind = of_byte[data[i]]
-                if kind & SPACE:
-                    if kind & NEWLINE:
-                        break
-                    line_code = (line_code ^ np.uint64(data[i])) * np.uint64(MULTIPLIER)
-                    i += 1
-                    continue
-                begin, code, kinds = i, np.uint64(SEED), np.uint16(0)
-                while i < end:
+                value = eight(data, i)
+                size = letters(value)
+                if size == 0:
                     kind = of_byte[data[i]]
                     if kind & SPACE:
-                        break
-                    code = (code ^ np.uint64(data[i])) * np.uint64(MULTIPLIER)
-                    kinds |= kind
-                    i += 1
+                        if kind & NEWLINE:
+                            break
+                        line_code = (line_code ^ np.uint64(data[i])) * np.uint64(MULTIPLIER)
+                        i += 1
+                        continue
+                begin, signs = i, 0
+                if size < 8:
+                    value = first(value, size)
+                    code = hash_of_few(value, size)
+                    i += size
+                    if size > 5 and has_rare(value):
+                        signs = HAS_RARE
+                else:
+                    i, code, is_rare = long_word(data, i)
+                    signs = HAS_RARE * is_rare
+                if i > end:
+                    i = end
+                    code = hash_of(data, begin, end)
+                is_word = i > begin and (i == end or of_byte[data[i]] & SPACE != 0)
+                if not is_word:
+                    i, signs = part_end(data, begin, end, of_byte)
+                    code = hash_of(data, begin, i)
+                    rare |= 8 * (signs & HAS_CURLY != 0)
                 size = i - begin
                 line_code = (line_code ^ code) * ROLL
                 chunks += 1
-                first = begin if first < 0 else first
+                start_at = begin if start_at < 0 else start_at
                 last = i
                 longest = max(longest, size)
                 n = now[COUNT]
                 if n + min(size, _LONGEST_PART) >= len(codes):
                     return document
-                if kinds & ~np.uint16(LETTER | UPPER | RARE) == 0:
+                if is_word:
                     codes[n], places[n + 1], now[COUNT] = code, places[n] + size, n + 1
                     row[ALPHANUMERICS] += size
                     if now[ENDED]:
                         now[ENDED] = 0
                         now[ENDS] += 1
-                    row[STOPS] |= stop_bits[slot_of(stops, code)]
+                    if size <= STOP_BYTES:
+                        row[STOPS] |= stop_bits[slot_of(stops, code)]
                 elif size > _LONGEST_PART:
                     extra += continuations(data, begin, i)
                     note_word(data, begin, i, row, now, codes, places, of_point, stops, stop_bits)
-                elif kinds & HIGH:
+                elif signs & HAS_HIGH:
                     extra += continuations(data, begin, i)
                     chunks += note_parts(data, begin, i, row, now, codes, places, of_point, stops, stop_bits, shorts)
-                else:
+                elif not note_simple(data, begin, i, row, now, codes, places, of_byte, stops, stop_bits, shorts):
                     note_part(data, begin, i, row, now, codes, places, of_point, stops, stop_bits, shorts)
-                last_byte = data[i - 1] | 0x20
-                if kinds & RARE or last_byte == 109 or last_byte == 102 or data[begin] | 0x20 == 108:
-                    rare |= _phrases(data, begin, i, line, end)
+                if signs & HAS_RARE or (size == 2 and is_of(data, begin)) or (size > 4 and data[i - 1] | 0x20 == 109):
+                    rare |= phrases(data, begin, i, line, end)
             # The line is whole: data[line:i].
             characters = i - line - extra
             row[CHARACTERS] += characters
@@ -196,14 +216,14 @@ def _measure(
                 if written >= len(lines):
                     return document
                 lines[written] = line_code
-                sizes[written] = characters if first >= 0 else -characters
+                sizes[written] = characters if start_at >= 0 else -characters
                 written += 1
                 block = (block ^ line_code) * np.uint64(MULTIPLIER)
                 block_size += characters + 1
-            if first >= 0:
-                _filled_line(data, line, i, first, last, characters, row, of_point)
-                if _c4_keeps(data, first, last, chunks, longest, rare, now[ENDS] + 1, row) and writes:
-                    for j in range(first, last):
+            if start_at >= 0:
+                _filled_line(data, line, i, start_at, last, characters, row, of_point)
+                if c4_keeps(data, start_at, last, chunks, longest, rare, now[ENDS] + 1, row) and writes:
+                    for j in range(start_at, last):
                         kept[tail] = data[j]
                         tail += 1
                     kept[tail] = 10
@@ -225,45 +245,11 @@ def _measure(
             row[WRITTEN_LINES] = written + (data[start] == 10) + (data[end - 1] == 10)
         repeats(lines, sizes, written, keys, row, REPEATED_LINES)
         repeats(blocks, block_sizes, n_blocks, keys, row, REPEATED_PARAGRAPHS)
+        share = shares[document]
+        if share >= 0 and most_repeated(codes, places, words, seen) / max(row[CHARACTERS], 1) <= share:
+            continue
         ngrams(codes, places, words, keys, values, spots, level, row)
     return len(out)
-
-
-@part_of_a_pass
-def _is(data: Bytes, i: int, end: int, phrase: Bytes) -> bool:
-    """Whether a phrase in lower case stands at i, in any case."""
-    if i < 0 or i + len(phrase) > end:
-        return False
-    for j in range(len(phrase)):
-        byte = data[i + j]
-        if 65 <= byte <= 90:
-            byte |= 0x20
-        if byte != phrase[j]:
-            return False
-    return True
-
-
-@part_of_a_pass
-def _phrases(data: Bytes, begin: int, end: int, line: int, stop: int) -> int:
-    """What C4 looks for that has a word in this part: 1 JavaScript, 2 a policy, 4 lorem ipsum."""
-    found = 0
-    if data[end - 1] | 0x20 == 109 and _is(data, end - 5, end, _LOREM) and _is(data, end, stop, _IPSUM):
-        found |= 4
-    if end - begin == 2 and _is(data, begin - 6, end, _TERMS) and _is(data, end, stop, _OF_USE):
-        found |= 2 * (data[begin] | 0x20 == 111 and begin - 6 >= line)
-    for i in range(begin, end):
-        letter = data[i] | 0x20
-        if letter == 106:
-            found |= _is(data, i, end, _JAVASCRIPT)
-        elif letter == 112:
-            found |= 2 * (_is(data, i, end, _PRIVACY) and _is(data, i + 7, stop, _POLICY))
-        elif letter == 99 and _is(data, i, end, _COOKIE):
-            if _is(data, i + 6, stop, _POLICY):
-                found |= 2
-            elif i + 6 < end and data[i + 6] | 0x20 == 115:
-                for phrase in (_OF, _USE, _USES):
-                    found |= 2 * (i - len(phrase) >= line and _is(data, i - len(phrase), i, phrase))
-    return found
 
 
 @part_of_a_pass
@@ -283,47 +269,3 @@ def _filled_line(
         for sign in _BULLETS:
             bullet |= head == sign
     row[BULLET_LINES] += bullet
-
-
-@part_of_a_pass
-def _c4_keeps(
-    data: Bytes, first: int, last: int, chunks: int, longest: int, rare: int, sentences: int, row: Ints,
-) -> bool:  # fmt: skip
-    """Whether C4 keeps a line; if not, or if it is against the document, that is counted."""
-    if longest > C4_WORD_CHARACTERS:
-        row[C4_LONG_WORD] += 1
-        return False
-    while last > first and data[last - 1] == 93:
-        i = last - 1
-        while i > first and 48 <= data[i - 1] <= 57:
-            i -= 1
-        if i > first and data[i - 1] == 91:
-            last = i - 1
-        elif _is(data, last - 6, last, _EDIT) and last - 6 >= first:
-            last -= 6
-        elif _is(data, last - 17, last, _NEEDED) and last - 17 >= first:
-            last -= 17
-        else:
-            break
-    byte = data[last - 1] if last > first else 0
-    ends = byte == 46 or byte == 63 or byte == 33 or byte == 34 or byte == 39
-    if not ends or (byte == 46 and last - first > 2 and data[last - 2] == 46 and data[last - 3] == 46):
-        row[C4_NO_END] += 1
-        return False
-    if chunks < C4_LINE_WORDS:
-        row[C4_FEW_WORDS] += 1
-        return False
-    if rare & 4:
-        row[LOREM_IPSUM] += 1
-    if rare & 1:
-        row[C4_JAVASCRIPT] += 1
-        return False
-    for i in range(first, last):
-        if data[i] == 123:
-            row[CURLY_BRACKETS] += 1
-            break
-    if rare & 2:
-        row[C4_POLICY] += 1
-        return False
-    row[SENTENCES] += sentences
-    return True

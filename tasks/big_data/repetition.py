@@ -2,13 +2,15 @@
 
 import numpy as np
 
-from tasks.big_data.figures import REPEATED_5, REPEATED_FILLED_CHARACTERS, REPEATED_LINES, TOP_2, Codes, Ints
+from tasks.big_data.figures import REPEATED_5, REPEATED_FILLED_CHARACTERS, REPEATED_LINES, TOP_2, Bytes, Codes, Ints
 from tasks.big_data.passes import part_of_a_pass
 from tasks.big_data.vocabulary import SEED
 
 # Odd numbers of no meaning, from SplitMix64 and wyhash.
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 ROLL = np.uint64(0xD6E8FEB86659FD93)
+_ROLL_5 = np.uint64(pow(0xD6E8FEB86659FD93, 5, 1 << 64))
+_LEAST_BITS = 10
 
 
 @part_of_a_pass
@@ -31,6 +33,34 @@ def repeats(found: Codes, sizes: Ints, n: int, keys: Codes, row: Ints, column: i
             if column == REPEATED_LINES and sizes[i] > 0:
                 row[REPEATED_FILLED_CHARACTERS] += sizes[i]
         keys[slot] = key
+
+
+@part_of_a_pass
+def most_repeated(codes: Codes, places: Ints, words: int, seen: Bytes) -> int:
+    """Characters in all runs of five words that may have occurred before, by one bit of their hash.
+
+    What an n-gram of 5 to 10 words repeats is in such runs: none of the six figures of `ngrams` is more than this.
+    """
+    if words < 5:
+        return 0
+    bits = _LEAST_BITS
+    while 1 << bits < 8 * words:
+        bits += 1
+    seen[: 1 << bits] = 0
+    found, free, shift = 0, 0, np.uint64(64 - bits)
+    key = np.uint64(0)
+    for i in range(4):
+        key = (key + codes[i]) * ROLL
+    for i in range(words - 4):
+        key = (key + codes[i + 4]) * ROLL
+        slot = np.int64((key * _SPREAD) >> shift)
+        if seen[slot]:
+            found += places[i + 5] - max(places[i], free)
+            free = places[i + 5]
+        seen[slot] = 1
+        # Without the run's first word, which has been multiplied five times.
+        key -= codes[i] * _ROLL_5
+    return found
 
 
 @part_of_a_pass

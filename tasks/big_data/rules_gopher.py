@@ -6,6 +6,7 @@ what is counted, it is what datatrove counts.
 
 import numpy as np
 
+from tasks.big_data.figures import COUNTED
 from tasks.big_data.judging import Against, Figures, at_least, share
 from tasks.thresholds import Thresholds
 
@@ -92,3 +93,8 @@ def repeated_ngrams(of: Figures, limits: Thresholds) -> Against:
     columns = [share(of[f"repeated_{n}"], of["characters"]) for n in range(5, 11)]
     limit_of = limits.max_repeated_ngram_shares
     return np.any([column > limit for column, limit in zip(columns, limit_of, strict=True)], axis=0)
+
+
+def harmless_ngram_share(limits: Thresholds) -> float:
+    """Share of characters in repeated n-grams up to which none of the two rules above is against a document; or -1."""
+    return min(limits.max_repeated_ngram_shares) if min(limits.max_top_ngram_shares) >= 1 else COUNTED

@@ -34,15 +34,16 @@ from tasks.big_data.figures import (
     Codes,
     Ints,
 )
-from tasks.big_data.passes import part_of_a_pass
-from tasks.big_data.vocabulary import MULTIPLIER, SEED, SLOTS
+from tasks.big_data.octets import hash_of
+from tasks.big_data.passes import part_of_a_pass, step_of_a_pass
+from tasks.big_data.vocabulary import SLOTS
 
 # Places in `now`, the state within a document: words so far; whether the last one ended a sentence; how many did in
 # this line.
 COUNT, ENDED, ENDS = range(3)
 
 
-@part_of_a_pass
+@step_of_a_pass
 def slot_of(table: Codes, code: np.uint64) -> Any:
     """Where a word is in a table of `vocabulary.slots`; an empty place if it is not."""
     slot = np.int64(code & np.uint64(SLOTS - 1))
@@ -60,7 +61,7 @@ def continuations(data: Bytes, begin: int, end: int) -> int:
     return found
 
 
-@part_of_a_pass
+@step_of_a_pass
 def _point(data: Bytes, i: int, end: int) -> tuple[Any, Any]:
     """Code point that begins at i, and its bytes; what is no UTF-8 is one byte of U+FFFD."""
     first = np.int64(data[i])
@@ -79,7 +80,7 @@ def _point(data: Bytes, i: int, end: int) -> tuple[Any, Any]:
     return np.int64(0xFFFD), 1
 
 
-@part_of_a_pass
+@step_of_a_pass
 def kind_at(data: Bytes, i: int, end: int, of_point: Bits) -> Any:
     """Bits of the character at i, none beyond the end."""
     if i >= end:
@@ -88,7 +89,7 @@ def kind_at(data: Bytes, i: int, end: int, of_point: Bits) -> Any:
     return of_point[point] if point < PLANES else np.uint16(LETTER)
 
 
-@part_of_a_pass
+@step_of_a_pass
 def last_at(data: Bytes, begin: int, end: int) -> int:
     """Where the last character of a part begins."""
     i = end - 1
@@ -103,12 +104,10 @@ def note_word(
     stop_bits: Ints,
 ) -> None:  # fmt: skip
     """Note one word."""
-    code, kinds, every, characters, i = np.uint64(SEED), np.uint16(0), np.uint16(0xFFFF), 0, begin
+    code, kinds, every, characters, i = hash_of(data, begin, end), np.uint16(0), np.uint16(0xFFFF), 0, begin
     while i < end:
         point, size = _point(data, i, end)
         kind = of_point[point] if point < PLANES else np.uint16(LETTER)
-        for j in range(i, i + size):
-            code = (code ^ np.uint64(data[j])) * np.uint64(MULTIPLIER)
         kinds |= kind
         every &= kind
         row[ALPHANUMERICS] += kind & (LETTER | DIGIT) != 0
@@ -155,7 +154,7 @@ def note_parts(
     return found - 1
 
 
-@part_of_a_pass
+@step_of_a_pass
 def _dots(data: Bytes, i: int, end: int) -> int:
     """Full stops one after the other."""
     j = i
@@ -164,7 +163,7 @@ def _dots(data: Bytes, i: int, end: int) -> int:
     return j - i
 
 
-@part_of_a_pass
+@step_of_a_pass
 def _apostrophe(data: Bytes, begin: int, i: int) -> int:
     """Bytes of the apostrophe that ends before i."""
     if i > begin and data[i - 1] == 39:
@@ -229,7 +228,7 @@ def _core_end(data: Bytes, begin: int, end: int, of_point: Bits, shorts: Codes) 
                     break
             elif not (previous & (LETTER | DIGIT | AFTER) or (i > begin and data[i - 1] in (37, 45, 43))):
                 break
-            if _is_short(data, begin, end, shorts):
+            if is_short(data, begin, end, shorts):
                 break
         elif point | 0x20 == 115 and _apostrophe(data, begin, i):
             i -= _apostrophe(data, begin, i)
@@ -243,15 +242,13 @@ def _core_end(data: Bytes, begin: int, end: int, of_point: Bits, shorts: Codes) 
 
 
 @part_of_a_pass
-def _is_short(data: Bytes, begin: int, end: int, shorts: Codes) -> bool:
+def is_short(data: Bytes, begin: int, end: int, shorts: Codes) -> bool:
     """Whether a part is an abbreviation, which keeps its full stop."""
     if end - begin == 2:
         return True
     if end - begin > 7:
         return False
-    code = np.uint64(SEED)
-    for i in range(begin, end):
-        code = (code ^ np.uint64(data[i])) * np.uint64(MULTIPLIER)
+    code = hash_of(data, begin, end)
     return shorts[slot_of(shorts, code)] == code
 
 

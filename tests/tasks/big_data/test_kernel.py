@@ -29,7 +29,9 @@ def test_there_is_a_place_for_each_figure():
     assert len(FIELDS) == len(set(FIELDS)) == CURLY_BRACKETS + 1
 
 
-@pytest.mark.parametrize("module", ["characters", "figures", "passes", "repetition", "vocabulary", "words"])
+@pytest.mark.parametrize(
+    "module", ["c4", "characters", "figures", "octets", "passes", "repetition", "signs", "vocabulary", "words"]
+)
 def test_machine_code_is_made_anew_when_what_it_is_made_of_is_another(module):
     """`compiled.kernels_digest` goes by the modules that name numba."""
     assert "numba" in Path(kernel.__file__).with_name(f"{module}.py").read_text(encoding="utf-8")
@@ -84,6 +86,27 @@ def test_figures_are_those_of_plain_python(text):
         assert found[f"top_{n}"] == top([" ".join(words[i : i + n]) for i in range(len(words) - n + 1)])
     for n in range(5, 11):
         assert found[f"repeated_{n}"] == repeated_ngrams(words, n)
+
+
+@given(TEXT, st.floats(0, 1))
+def test_ngrams_are_counted_where_they_may_be_more_than_the_share_that_is_harmless(text, share):
+    data, offsets = buffers(text)
+    whole, some = (statistics(data, offsets, given) for given in (None, np.array([share])))
+    counted = [name for name in FIELDS if name.startswith(("top_", "repeated_")) and name[-1].isdigit()]
+    assert len(counted) == 9
+    if some[0] != whole[0]:
+        assert all(some[0][name] == 0 for name in counted)
+        assert max(whole[0][f"repeated_{n}"] for n in range(5, 11)) <= share * len(text)
+    assert [some[0][name] for name in FIELDS if name not in counted] == [
+        whole[0][name] for name in FIELDS if name not in counted
+    ]
+
+
+def test_a_document_without_repeats_is_not_counted_and_one_of_repeats_is():
+    texts = [" ".join(f"word{number}" for number in range(500)), "the same six words once more, " * 100]
+    few, many = statistics(*buffers(*texts), np.array([0.5, 0.5]))
+    assert (few["top_2"], few["repeated_5"]) == (0, 0)
+    assert many == statistics(*buffers(texts[1]))[0]
 
 
 def repeated(units: list[str]) -> tuple[int, int]:
