@@ -162,8 +162,7 @@ def _languages(
     is_stated = stated != ""
     rows = np.flatnonzero(is_asked & ~_is_code(treatments, of) & ~is_stated.to_numpy())
     sources = [treatments[number].languages for number in of[rows].tolist()]
-    likely = language.by_stop_words(figures["stop_words"][rows], [source.main for source in sources])
-    read = language.guesses(data, offsets, rows, likely)
+    read = language.guesses(data, offsets, rows, [source.main for source in sources])
     found = [language.language(guess, source) for guess, source in zip(read, sources, strict=True)]
     known = pl.select(
         pl.when(is_stated).then(stated).when(pl.Series(_is_code(treatments, of))).then(pl.lit("")).otherwise(of_all)

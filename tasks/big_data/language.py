@@ -48,7 +48,7 @@ class Expected(NamedTuple):
 
 
 def guesses(
-    data: NDArray[np.uint8], offsets: NDArray[np.int64], rows: NDArray[np.int64], likely: Sequence[str] = ()
+    data: NDArray[np.uint8], offsets: NDArray[np.int64], rows: NDArray[np.int64], mains: Sequence[str] = ()
 ) -> list[Guess]:
     """What CLD2 says of these documents.
 
@@ -56,16 +56,16 @@ def guesses(
         data: UTF-8 of all documents, one after the other.
         offsets: document i is `data[offsets[i]:offsets[i + 1]]`.
         rows: which documents.
-        likely: of each the language that it is likely in: where the first bytes are surely in it, no more is read.
+        mains: of each the main language of its source: where the first bytes are surely in it, no more is read.
     """
-    whole = memoryview(data)
+    whole = data.data
     found = []
-    for begin, end, code in zip(
-        offsets[rows].tolist(), offsets[rows + 1].tolist(), likely or [""] * len(rows), strict=True
+    for begin, end, main in zip(
+        offsets[rows].tolist(), offsets[rows + 1].tolist(), mains or [""] * len(rows), strict=True
     ):
-        if code and end - begin > _READ_BYTES:
+        if main and end - begin > _READ_BYTES:
             first = guess(beginning(whole[begin:end], _FIRST_BYTES))
-            if first.sure and first.long and first.language == code:
+            if first.sure and first.language == main:
                 found.append(first)
                 continue
         found.append(guess(beginning(whole[begin:end], _READ_BYTES)))
@@ -84,15 +84,6 @@ def has_stop_words(bits: NDArray[np.int64], language: str) -> NDArray[np.bool_]:
     least = _MOST_STOP_WORDS * own.bit_count()
     found: NDArray[np.bool_] = np.bitwise_count(bits & own) >= least if own else np.zeros(len(bits), np.bool_)
     return found & (np.bitwise_count(bits & others) <= _OTHER_STOP_WORDS)
-
-
-def by_stop_words(bits: NDArray[np.int64], mains: Sequence[str]) -> list[str]:
-    """Language of each document by its stop words, else the main one of its source."""
-    found = list(mains)
-    for code in STOP_BITS:
-        for row in np.flatnonzero(has_stop_words(bits, code)).tolist():
-            found[row] = code
-    return found
 
 
 def beginning(text: memoryview, most: int) -> bytes:

@@ -46,7 +46,7 @@ def replaced(data: Bytes, offsets: Offsets, new: Mapping[int, bytes]) -> tuple[B
         return data, offsets
     lengths = np.diff(offsets)
     pieces: list[memoryview | bytes] = []
-    whole, done = memoryview(data), int(offsets[0])
+    whole, done = data.data, int(offsets[0])
     for row, text in new.items():
         pieces += [whole[done : offsets[row]], text]
         lengths[row] = len(text)
