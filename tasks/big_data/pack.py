@@ -134,7 +134,7 @@ def _write(
         offset = 0
         for name, count in zip(names, counts, strict=True):
             streams[TRAIN].copy(pieces / f"{name}.train")
-            rows = pl.read_parquet(pieces / f"{name}.index", glob=False)
+            rows = pl.read_ipc(pieces / f"{name}.index")
             index.write(rows.with_columns(pl.col("offset") + offset))
             groups[TRAIN].append(rows["group"].hash().unique().to_numpy())
             offset += count["tokens"]

@@ -11,7 +11,6 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tasks.big_data.documents import parquet_bytes
 from tasks.big_data.encoder import Encoder
 from tasks.big_data.mix import numbers, shuffled, times
 from tasks.big_data.sides import TRAIN
@@ -73,7 +72,7 @@ def pack_shard(job: Job) -> Piece:
     held = kept_back.select("id", "uri", "source", "group", "bytes", "text").with_columns(tokens=_lists(ids, kept_back))
     return Piece(
         gathered(ids, placed["start"].to_numpy(), placed["tokens"].to_numpy()).tobytes(),
-        parquet_bytes(index.select(INDEX_SCHEMA.names()).cast(INDEX_SCHEMA), packed=False),
+        mappable(index.select(INDEX_SCHEMA.names()).cast(INDEX_SCHEMA)),
         mappable(held),
         {"train": len(placed), "tokens": int(placed["tokens"].sum()), "held_out": held.height,
          "held_out_bytes": int(held["bytes"].sum()), "held_out_tokens": int(kept_back["tokens"].sum()),
