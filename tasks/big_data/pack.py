@@ -103,7 +103,7 @@ def _pieces(
         frame = documents.read_shard(source, shard.name, ["id", "source"])
         mine = tuple(sorted(kept_back.intersection(frame["id"])))
         weights = {name: common.weights.get(name, 1.0) for name in sorted(frame["source"].unique())}
-        keys[shard.name] = key_of("pack", same, weights, mine, shard.sha256)
+        keys[shard.name] = key_of("pack", same, weights, mine, shard.name, shard.sha256)
         noted = memory.recall(keys[shard.name], pieces)
         if noted is None:
             jobs.append((shard, common._replace(weights=weights), mine))

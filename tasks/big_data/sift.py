@@ -76,7 +76,8 @@ def sift(
     memory = Memory(settings.cache / "shards" / step)
     shards, extras = read_index(source), extras or {}
     module = f"{work.__module__}.{getattr(work, '__qualname__', '')}"
-    keys = {shard.name: key_of(module, common, extras.get(shard.name), shard.sha256) for shard in shards}
+    # By name too, which files have: two shards may be the same bytes, as those of which nothing is left.
+    keys = {shard.name: key_of(module, common, extras.get(shard.name), shard.name, shard.sha256) for shard in shards}
     known = {shard.name: memory.recall(keys[shard.name], out) for shard in shards}
     fresh = [shard for shard in shards if known[shard.name] is None]
     jobs = (

@@ -1,5 +1,6 @@
 """A step over shards: each document once, the same bytes on one core and on all, unchanged shards not done again."""
 
+import shutil
 from collections import Counter
 
 import polars as pl
@@ -95,6 +96,17 @@ def test_only_what_is_new_is_done(workspace):
     SEEN.clear()
     run(workspace, "first", common="?")
     assert len(SEEN) == 5
+
+
+def test_shards_of_the_same_bytes_are_remembered_apart(workspace):
+    """As shards of which nothing is left are: their files have other names."""
+    shards(workspace, {"a": {}, "b": {}, "c": {"x/1": "one"}})
+    first = run(workspace).note()
+    before = workspace.bytes_of("step")
+    assert {"part-a.parquet", "part-b.parquet", "part-c.parquet"} <= before.keys()
+    shutil.rmtree(workspace.out("step"))
+    assert run(workspace).note() == first
+    assert workspace.bytes_of("step") == before
 
 
 def test_what_is_remembered_wrongly_is_made_again(workspace):
