@@ -81,7 +81,7 @@ def measure(folder: Path, *, with_daft: bool) -> dict[str, Any]:
     def jobs() -> Iterator[Job]:
         for shard in shards:
             data = (folder / part(shard.name)).read_bytes()
-            yield Job(privacy.work, common, None, shard.name, shard.bytes, packed=False, data=data)
+            yield Job(privacy.work, common, None, shard.name, shard.bytes, data)
 
     next(iter(InProcess().map(do, jobs())))  # kernels are loaded
     started = time.monotonic()

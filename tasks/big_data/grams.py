@@ -12,6 +12,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from tasks.big_data.passes import kernel
+
 Bytes = NDArray[np.uint8]
 U64 = NDArray[np.uint64]
 I64 = NDArray[np.int64]
@@ -197,7 +199,7 @@ def _grams(words: U64, n: int, length: int, grams: U64) -> int:
     return max(n - length + 1, 0)
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def _room(offsets: I64, rows: I64) -> int:
     """Words that the longest of some texts can have, and more than it can have blocks."""
     longest = 0
@@ -206,7 +208,7 @@ def _room(offsets: I64, rows: I64) -> int:
     return longest // 2 + 2
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def sketch_texts(
     data: Bytes, offsets: I64, block_bytes: int, counts: I64, keys: U64, bands: U64, block_keys: U64, block_rows: U64
 ) -> int:
@@ -254,7 +256,7 @@ def sketch_texts(
     return n_long
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def blocks_of(data: Bytes, offsets: I64, row: int) -> U64:
     """Blocks of one text: where each starts and ends in it, and its key; uint64 [blocks, 3]."""
     room = (offsets[row + 1] - offsets[row]) // 2 + 2
@@ -276,7 +278,7 @@ def _place(table: U64, marks: NDArray[np.uint32], mark: np.uint32, gram: np.uint
     return place
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def _power_above(number: int) -> int:
     power = 16
     while power < number:
@@ -284,7 +286,7 @@ def _power_above(number: int) -> int:
     return power
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def distinct_grams(data: Bytes, offsets: I64, rows: I64, length: int) -> tuple[U64, I64]:
     """The different n-grams of some texts, one text after the other, and where each text's end."""
     room = _room(offsets, rows)
@@ -311,7 +313,7 @@ def distinct_grams(data: Bytes, offsets: I64, rows: I64, length: int) -> tuple[U
     return found[:n_found].copy(), ends
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def shared_grams(grams: U64, ends: I64, firsts: I64, seconds: I64) -> I64:
     """How many of their different n-grams two texts share, for each pair; those with the same first stand together."""
     longest = 0
@@ -334,7 +336,7 @@ def shared_grams(grams: U64, ends: I64, firsts: I64, seconds: I64) -> I64:
     return shared
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def likely_repeated(keys: U64) -> I64:
     """Where keys are that may be there more than once, in order: all that are, and few of the others.
 
@@ -358,7 +360,7 @@ def likely_repeated(keys: U64) -> I64:
     return found[:n].copy()
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def pairs_of_runs(keys: U64, order_bits: int, most: int, best: U64) -> U64:
     """Pairs of texts whose keys are the same.
 
@@ -405,7 +407,7 @@ def pairs_of_runs(keys: U64, order_bits: int, most: int, best: U64) -> U64:
     return pairs[:n].copy()
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def chosen_keepers(order: I64, starts: I64, others: I64) -> I64:
     """In order of rank, a text that nothing better stands for is kept, and stands for its neighbours.
 
@@ -426,7 +428,7 @@ def chosen_keepers(order: I64, starts: I64, others: I64) -> I64:
     return keeper
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def grouped(n: int, firsts: I64, seconds: I64) -> I64:
     """Union-find: for each of n texts the smallest one that pairs lead to."""
     root = np.arange(n)
@@ -444,7 +446,7 @@ def grouped(n: int, firsts: I64, seconds: I64) -> I64:
     return root
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def evaluation_hits(data: Bytes, offsets: I64, filter_bits: U64, known: U64) -> I64:
     """N-grams of texts that an evaluation has too.
 

@@ -151,3 +151,19 @@ def test_a_work_that_loses_rows_is_found_out(workspace):
     workspace.out("step").mkdir()
     with pytest.raises(ValueError, match=r"test_sift: 2 rows became 1 \+ 0"):
         sift("step", workspace.out("ingest"), workspace.out("step"), losing, None, workspace.settings(), InProcess())
+
+
+def unchanged(frame: pl.DataFrame, _common: None, _extra: None) -> Sifted:
+    return sifted(frame, {1: ("no",)} if frame.height > 1 else {}, {})
+
+
+def test_a_shard_that_goes_on_as_it_is_is_the_same_file(workspace):
+    shards(workspace, THREE)
+    source, out = workspace.out("ingest"), workspace.out("step")
+    for again in (False, True):  # the second time from memory
+        out.mkdir(exist_ok=True)
+        sift("step", source, out, unchanged, None, workspace.settings(), InProcess())
+        same = {name: (out / name).samefile(source / name) for name in map(documents.part, THREE)}
+        assert same == {"part-a.parquet": False, "part-b.parquet": True, "part-c.parquet": True}, again
+    assert documents.read_index(out)[1:] == documents.read_index(source)[1:]
+    assert workspace.texts("step") == {"x/1": "one", "y/1": "three", "z/1": "four"}
