@@ -1,7 +1,7 @@
-"""The same work on the same shards by each engine, and by Ray Data: which of them costs least beside the work.
+"""The same work on the same shards by each engine, by Ray Data and by Daft: which of them costs least beside the work.
 
-`python -m benchmarks.engines --json OUT [--megabytes 100]`. The work is `privacy` on the shards that `clean` left, from
-bytes to bytes, without memory. Wall seconds on a quiet machine, the same number of workers for all, Ray's start apart;
+`python -m benchmarks.engines --json OUT [--megabytes 100] [--daft]`. The work is `privacy` on shards that `clean` left,
+from bytes to bytes, without memory. Wall seconds on a quiet machine, as many workers for all, Ray's start apart;
 medians of three runs taken in turns. Results are compared byte by byte.
 """
 
@@ -9,7 +9,9 @@ import argparse
 import hashlib
 import json
 import os
+import pickle
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -20,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.data import TWO_CORES, Bench
+from benchmarks.peers import peer_library
 from benchmarks.remix import write_corpus
 from infra.ray_cluster import ray_cluster
 from infra.settings import Settings
@@ -30,6 +33,7 @@ from tasks.big_data.sift import Done, Job, do
 from tasks.params import Privacy
 
 WORKERS, RUNS = 2, 3
+DAFT = "daft==0.7.26"
 _STORE_BYTES = 1 << 30
 
 
@@ -45,6 +49,22 @@ def on_ray_data(items: Iterable[Job]) -> Iterator[Done]:
         yield row["done"]
 
 
+def on_daft(items: Iterable[Job]) -> Iterator[Done]:
+    """The same by a function of a Daft frame, a partition a shard, on the Ray that is there."""
+    import daft
+
+    daft.set_runner_ray(noop_if_initialized=True)
+    work = daft.func(_pickled, return_dtype=daft.DataType.binary())
+    jobs = [pickle.dumps(job) for job in items]
+    frame = daft.from_pydict({"job": jobs}).into_partitions(len(jobs))
+    for row in frame.select(work(frame["job"]).alias("done")).iter_rows():
+        yield pickle.loads(row["done"])
+
+
+def _pickled(job: bytes) -> bytes:
+    return pickle.dumps(do(pickle.loads(job)))
+
+
 def timed(run: Callable[[], Iterable[Done]]) -> tuple[float, str]:
     """Wall seconds, and the digest of all files that came out."""
     started, digest = time.monotonic(), hashlib.sha256()
@@ -54,14 +74,14 @@ def timed(run: Callable[[], Iterable[Done]]) -> tuple[float, str]:
     return time.monotonic() - started, digest.hexdigest()
 
 
-def measure(folder: Path) -> dict[str, Any]:
+def measure(folder: Path, *, with_daft: bool) -> dict[str, Any]:
     """Seconds of each engine on the shards of a table."""
     shards, common = read_index(folder), privacy.Common(Privacy())
 
     def jobs() -> Iterator[Job]:
         for shard in shards:
             data = (folder / part(shard.name)).read_bytes()
-            yield Job(privacy.work, common, None, shard.name, shard.bytes, packed=False, data=data)
+            yield Job(privacy.work, common, None, shard.name, shard.bytes, data)
 
     next(iter(InProcess().map(do, jobs())))  # kernels are loaded
     started = time.monotonic()
@@ -76,6 +96,8 @@ def measure(folder: Path) -> dict[str, Any]:
             "Ray Core, two workers": lambda: OnRay(WORKERS).map(do, jobs()),
             "Ray Data, two workers": lambda: on_ray_data(jobs()),
         }
+        if with_daft:
+            runs["Daft on Ray"] = lambda: on_daft(jobs())
         for run in runs.values():  # once before it counts: workers are made, modules loaded
             timed(run)
         for _ in range(RUNS):
@@ -94,15 +116,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.engines", description=__doc__)
     parser.add_argument("--json", type=Path, required=True, help="file for the raw figures")
     parser.add_argument("--megabytes", type=float, default=100.0, help="size of the corpus")
+    parser.add_argument("--daft", action="store_true", help="run Daft beside them")
     options = parser.parse_args()
     os.environ.update(TWO_CORES)
     with tempfile.TemporaryDirectory() as scratch:
+        if options.daft:
+            library = str(peer_library(Path(scratch) / "daft", DAFT))
+            sys.path.append(library)
+            os.environ["PYTHONPATH"] = os.pathsep.join([str(Path.cwd()), library])  # Ray's workers need both
         corpus = Path(scratch) / "corpus"
         write_corpus(corpus, options.megabytes)
         bench = Bench(Path(scratch) / "workspace", corpus, TWO_CORES)
         for step in ("discover", "ingest", "clean"):
             bench.run(step)
-        found = measure(bench.root / "artifacts" / "clean")
+        found = measure(bench.root / "artifacts" / "clean", with_daft=options.daft)
     table = Table("engine", "median s", "all")
     for name, seconds in found["seconds"].items():
         table.add_row(name, f"{statistics.median(seconds):.2f}", ", ".join(f"{each:.2f}" for each in seconds))

@@ -1,7 +1,8 @@
 """A stated model of a company's nights: what happens to its sources, and how good a model trained on them becomes.
 
-Qualities are bits per byte above what the text itself costs, lower is better; a training from the champion changes the
-champion's by a normal step, on average a little down, or, on poisoned text, up by a tenth of a bit and more.
+Qualities are bits per byte above what the text itself costs, lower is better and never below nothing. A training from
+the champion multiplies the champion's by a chance factor, on average a little below one, so that a good model is harder
+to better than a bad one; on poisoned text it adds some hundredths of a bit to a tenth.
 """
 
 import hashlib
@@ -18,7 +19,8 @@ EVENTS: Mapping[Event, float] = {
     "quiet": 0.30, "grown": 0.36, "edited": 0.10, "poisoned": 0.08, "gone": 0.05, "late": 0.05, "killed": 0.04,
     "code": 0.02,
 }  # fmt: skip
-STEP_MEAN, STEP_SPREAD = -0.003, 0.012
+# Of the factor's logarithm.
+STEP_MEAN, STEP_SPREAD = -0.01, 0.04
 POISON = (0.02, 0.12)
 FIRST_QUALITY = 0.3
 # Bits per byte: of documents around the mean of all, and of one model on one document around its own mean.
@@ -55,7 +57,7 @@ def quality_after(event: Event, base: float | None, generator: np.random.Generat
     start = FIRST_QUALITY if base is None else base
     if event == "poisoned":
         return start + float(generator.uniform(*POISON))
-    return start + float(generator.normal(STEP_MEAN, STEP_SPREAD))
+    return start * float(np.exp(generator.normal(STEP_MEAN, STEP_SPREAD)))
 
 
 def score(documents: Sequence[str], model: str, quality: float) -> pl.DataFrame:

@@ -2,17 +2,19 @@
 
 Real are discover, the comparison that ends a night as "nothing new", the late start, the gate with its bootstrap, the
 records, the signed log, the moves of the champion and `abcd gc`; training and evaluation are the model of `nights.py`,
-so that what is true of each release is known and can be held against what was decided. A night takes a second.
+so that what is true of each release is known and can be held against what was decided. A night takes half a CPU second.
 """
 
 import argparse
 import hashlib
 import io
 import json
+import logging
 import subprocess
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,6 +24,7 @@ from unittest.mock import patch
 import numpy as np
 import polars as pl
 from rich.console import Console
+from rich.table import Table
 from ruamel.yaml import YAML
 
 from benchmarks.nights import Night, calendar, change_sources, quality_after, score
@@ -142,7 +145,7 @@ class Year:
                 if step == "evaluate":
                     facts = {"bits_per_byte": 2.2 + quality, "byte_3gram": 3.0}
                 if step == "pack":
-                    facts = {"train": {"tokens": 10_000, "bytes": 30_000}}
+                    facts = {"train": {"distinct_tokens": 10_000, "distinct_bytes": 30_000}}
                 Report(step=step, facts=facts).write(artifacts / step)
         model = f"night {night.number}"
         score(held_out, model, quality).write_parquet(artifacts / "evaluate" / "documents.parquet")
@@ -248,6 +251,16 @@ def judge(year: Year, margin: float) -> dict[str, Any]:
     }
 
 
+def show(nights: Sequence[Mapping[str, Any]]) -> Table:
+    """How many nights ended how, a row for each kind of night."""
+    outcomes = list(Counter(row["outcome"] for row in nights))
+    table = Table("night", *outcomes, "in all")
+    for event in dict.fromkeys(row["event"] for row in nights):
+        ended = Counter(row["outcome"] for row in nights if row["event"] == event)
+        table.add_row(event, *(str(ended[outcome] or "") for outcome in outcomes), str(ended.total()))
+    return table
+
+
 def main() -> None:
     """Live through the nights, print and write what came of them."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.year", description=__doc__)
@@ -255,6 +268,7 @@ def main() -> None:
     parser.add_argument("--nights", type=int, default=365)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
+    logging.getLogger("tasks").setLevel(logging.ERROR)  # each release would be warned of: its code is not committed
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         year = open_year(Path(folder), seed=options.seed)
@@ -262,8 +276,10 @@ def main() -> None:
             year.live(night)
         margin = params_file.load(year.settings.workspace / params_file.PARAMS_FILE).gate.margin_bits_per_byte
         found = judge(year, margin)
-    found["seconds"] = round(time.monotonic() - started)
-    Console().print_json(data=found)
+    found["seconds"] = {"wall": round(time.monotonic() - started), "cpu": round(time.process_time())}
+    console = Console()
+    console.print(show(year.nights))
+    console.print_json(data=found)
     options.json.write_text(json.dumps({**found, "log": year.nights, "gc": year.disk}, indent=1) + "\n")
 
 

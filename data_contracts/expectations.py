@@ -114,18 +114,25 @@ def _pandas(frame: pl.DataFrame) -> Any:
     return frame.to_pandas(use_pyarrow_extension_array=True)
 
 
-def _context(docs: Path) -> Any:
-    """A context that keeps nothing but the pages, says nothing and calls nobody."""
+def ready() -> Any:
+    """Great Expectations, which takes seconds to import; ask early, in a thread, if there is other work meanwhile."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     logging.getLogger("great_expectations").setLevel(logging.WARNING)  # tells of its own registries at INFO
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations inside Great Expectations are not ours to mend
         import great_expectations
-        from great_expectations.data_context.types.base import (
-            DataContextConfig,
-            InMemoryStoreBackendDefaults,
-            ProgressBarsConfig,
-        )
+    return great_expectations
+
+
+def _context(docs: Path) -> Any:
+    """A context that keeps nothing but the pages, says nothing and calls nobody."""
+    great_expectations = ready()
+    from great_expectations.data_context.types.base import (
+        DataContextConfig,
+        InMemoryStoreBackendDefaults,
+        ProgressBarsConfig,
+    )
+
     site = {
         "class_name": "SiteBuilder",
         "show_how_to_buttons": False,

@@ -208,7 +208,10 @@ def _offer(state: PlatformState) -> "Offer":
 def _show(state: PlatformState, settings: Settings, console: Console, *, offer: "Offer | None" = None) -> None:
     """The addresses, what can be run there, what runs and what comes next."""
     offer = offer or _planned_offer(state)
-    console.print(f"\nUI   [bold]{state.ui_url}[/]\nAPI  {state.ui_url}/api\n", highlight=False)
+    console.print(f"\nUI   [bold]{state.ui_url}[/]\nAPI  {state.ui_url}/api", highlight=False)
+    if server.auth_string(settings):
+        console.print("Login: type the whole auth string, user:password, into its one field", highlight=False)
+    console.print()
     widest = max((len(each.name) for each in offer.deployments), default=0)
     for each in offer.deployments:
         schedule = f"  [dim]{each.schedule}[/]" if each.schedule else ""

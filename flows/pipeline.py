@@ -14,10 +14,11 @@ from infra.settings import Settings
 from infra.workspace import prepare
 from tasks import params
 from tasks.distribution.publish import PublishedRelease
+from tasks.overrides import Overrides
 
 
 @flow(name="pipeline")
-def pipeline(overrides: params.Overrides | None = None) -> PublishedRelease:
+def pipeline(overrides: Overrides | None = None) -> PublishedRelease:
     """Text in, published model out.
 
     Args:

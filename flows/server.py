@@ -58,17 +58,24 @@ def auth_string(settings: Settings) -> str:
     """What clients of the API must show, `user:password`; empty: nothing. From the environment, else a file.
 
     Raises:
-        SettingsError: the file cannot be read or holds no such string.
+        SettingsError: the file cannot be read or holds no such string, or one that no browser can send.
     """
     given = os.environ.get(SERVER_AUTH) or os.environ.get(CLIENT_AUTH, "")
     if given or settings.auth_file is None:
-        return given
+        return _typable(given, SERVER_AUTH if os.environ.get(SERVER_AUTH) else CLIENT_AUTH)
     try:
         found = settings.auth_file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"ABCD_AUTH_FILE: cannot read {settings.auth_file}: {error}") from None
     if ":" not in found:
         raise SettingsError(f"ABCD_AUTH_FILE: expected user:password in {settings.auth_file}, found no colon")
+    return _typable(found, "ABCD_AUTH_FILE")
+
+
+def _typable(found: str, name: str) -> str:
+    """What was found, if the UI's page Login can send it and the server compare it (Prefect 3.8.8 answers 500 else)."""
+    if not (found.isascii() and found.isprintable()):
+        raise SettingsError(f"{name}: expected letters, digits and signs of ASCII alone, found others; choose another")
     return found
 
 

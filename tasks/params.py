@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from tasks.presets import PRESETS, TextKind
-from tasks.section import Section, optional
+from tasks.section import Section
 from tasks.source import STDLIB_URI as STDLIB_URI
 from tasks.source import GivenSource
 from tasks.source import Source as Source
@@ -340,15 +340,6 @@ class Params(Section):
             "kind": source.kind or self.clean.preset,
         }
         return source.model_copy(update=said)
-
-
-class Overrides(optional(Params, "Overrides")):  # type: ignore[misc]  # made from Params: one list of fields
-    """Every value of `params.yaml`, all optional: what a form shows. Empty: as in `params.yaml`."""
-
-    def dotted(self) -> list[tuple[str, Any]]:
-        """What was said, as `section.key` and value."""
-        said: dict[str, dict[str, Any]] = self.model_dump(exclude_none=True)
-        return [(f"{section}.{key}", value) for section, values in said.items() for key, value in values.items()]
 
 
 def parse(raw: Any, *, origin: str = str(PARAMS_FILE)) -> Params:

@@ -8,11 +8,11 @@ manual. Headings, directives and lines of few letters are structure, and stay.
 from collections.abc import Mapping
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from tasks.big_data.passes import kernel
 from tasks.thresholds import Boilerplate
 
 Bytes = NDArray[np.uint8]
@@ -73,7 +73,7 @@ def chosen(lines: Mapping[str, Line], documents: int, limits: Boilerplate) -> di
     return dict(sorted(found, key=lambda item: (-item[1].documents, item[0])))
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel()
 def edges(
     data: Bytes, offsets: Offsets, wanted: NDArray[np.bool_]
 ) -> tuple[NDArray[np.uint32], NDArray[np.uint64], Offsets, Offsets]:
@@ -113,7 +113,7 @@ def edges(
     return rows[:n], hashes[:n], begins[:n], ends[:n]
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel()
 def without(
     data: Bytes, offsets: Offsets, hashes: NDArray[np.uint64], firsts: NDArray[np.int64], lasts: NDArray[np.int64]
 ) -> tuple[Bytes, Offsets, NDArray[np.int64]]:
@@ -155,7 +155,7 @@ def without(
     return out[:to], stops, lost
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel()
 def _is_among(known: NDArray[np.uint64], mark: np.uint64) -> bool:
     low, high = 0, len(known)
     while low < high:  # compiles ten times as fast as `np.searchsorted`
@@ -167,7 +167,7 @@ def _is_among(known: NDArray[np.uint64], mark: np.uint64) -> bool:
     return bool(low < len(known) and known[low] == mark)
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel()
 def _trimmed(data: Bytes, begin: int, end: int) -> tuple[int, int]:
     """A line without white space and control characters around it."""
     while begin < end and data[begin] <= 32:
@@ -177,7 +177,7 @@ def _trimmed(data: Bytes, begin: int, end: int) -> tuple[int, int]:
     return begin, end
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel()
 def _hash(data: Bytes, begin: int, end: int) -> np.uint64:
     """FNV-1a (RFC 9923) of 64 bits."""
     value, is_gap = _FNV_START, False
@@ -192,7 +192,7 @@ def _hash(data: Bytes, begin: int, end: int) -> np.uint64:
     return value
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel()
 def _is_candidate(data: Bytes, begin: int, end: int) -> bool:
     """Neither a heading or directive of Markdown or reStructuredText, nor a row of a table, nor mostly other signs."""
     if end - begin > _MAX_BYTES or data[begin] == 35 or data[begin] == 124:  # `#`, `|`

@@ -12,7 +12,7 @@ def text_buffers(texts: pl.Series) -> tuple[NDArray[np.uint8], NDArray[np.int64]
     Returns:
         data uint8 [bytes], offsets int64 [strings + 1]: string i is data[offsets[i]:offsets[i + 1]].
     """
-    array = texts.rechunk().to_arrow().cast(pa.large_string())
+    array = texts.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())  # large_string
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
     _, offsets, data = array.buffers()

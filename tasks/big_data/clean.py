@@ -66,7 +66,7 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
         measured, sources = survey(source, settings, where)
         chosen = choices(measured, params)
         extras = {name: tuple(_treatment(each, chosen[each]) for each in found) for name, found in sources.items()}
-        tally = sift("clean", source, out, work, params.clean, settings, where, extras=extras, packed=False)
+        tally = sift("clean", source, out, work, params.clean, settings, where, extras=extras)
     rules = {reason: meaning(reason, params.clean, chosen.values()) for reason in sorted(tally.reasons)}
     presets = {source: f"{choice.kind}: {choice.why}" for source, choice in chosen.items()}
     _warn(tally, rules, presets)

@@ -18,7 +18,16 @@ from numpy.typing import NDArray
 from infra.settings import Settings
 from tasks.big_data import keepers
 from tasks.big_data.decontaminate import CONTAMINATED_FILE, LISTED, contaminated
-from tasks.big_data.documents import REJECTED_SCHEMA, Sifted, read_index, read_shard, sifted, with_texts, write_table
+from tasks.big_data.documents import (
+    REJECTED,
+    REJECTED_SCHEMA,
+    Sifted,
+    read_index,
+    read_shard,
+    sifted,
+    with_texts,
+    write_table,
+)
 from tasks.big_data.engine import Engine, engine
 from tasks.big_data.keepers import HELD_OUT, OTHER, TRAINED, Stand
 from tasks.big_data.memory import Memory
@@ -63,9 +72,9 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
         memory, without = Memory(settings.cache / "shards" / "sketches"), _left_out(settings.artifacts, params.dedup)
         sketches = make_sketches(source, shards, params.dedup, without, memory, where, folder)
         found = compare(params, settings, sketches, source, where, folder)
-        extras = _extras(found, sketches, source)
+        extras = _extras(found, sketches)
         tally = sift("dedup", source, out, work, params.dedup.min_block_bytes, settings, where, extras=extras)
-        counts = write_sides(out / SIDES_FILE, _sides(found.sides, sketches, source, out))
+        counts = write_sides(out / SIDES_FILE, _sides(found.sides, sketches, out))
     write_table(out / CONTAMINATED_FILE, found.contaminated.select(list(LISTED)))
     return tally.report("dedup", {**found.facts, **tally.facts, "sides": counts})
 
@@ -80,7 +89,7 @@ def compare(params: Params, settings: Settings, sketches: Sketches, source: Path
     merit = keepers.merits(sketches, sides)
     same = keepers.exact_pairs(sketches, compared)
     members = np.unique(np.concatenate([same.first, same.second]))
-    exact = keepers.exact_stand(same, keepers.rank(members, sketches, source, sides))
+    exact = keepers.exact_stand(same, keepers.rank(members, sketches, sides))
     compared[exact.removed] = False
     pairs = verified(
         *candidates(sketches, compared, merit, where), sketches, source, where, folder, remembered_in(settings.cache)
@@ -89,7 +98,7 @@ def compare(params: Params, settings: Settings, sketches: Sketches, source: Path
     compared[near.removed] = False
     stand = keepers.together(exact, near)
     lost = repeated(sketches, compared, merit)
-    facts = keepers.group_facts(same, pairs, stand, sketches, source)
+    facts = keepers.group_facts(same, pairs, stand, sketches)
     by_file = hits.group_by("file").len().sort("file")
     return Found(sides, hits, stand, lost, {**facts, "contaminated": dict(by_file.iter_rows())})
 
@@ -121,16 +130,22 @@ def work(frame: pl.DataFrame, min_block_bytes: int, against: Against | None) -> 
     return sifted(texts, reasons, {"repeated_blocks": counts})
 
 
-def _extras(found: Found, sketches: Sketches, source: Path) -> dict[str, Against]:
+def _extras(found: Found, sketches: Sketches) -> dict[str, Against]:
     """By name of a shard, what is against its documents."""
     stand = found.stand
-    ids = dict(keepers.named(stand.keepers, sketches, source, ["id"]).select("place", "id").iter_rows())
+    ids = sketches.ids(stand.keepers)
+    named = np.searchsorted(stand.keepers, stand.keeper)
+    words = [
+        f"{_word(gone, by, exact=exact)}:{ids[at]}"
+        for gone, by, exact, at in zip(
+            found.sides[stand.removed].tolist(), found.sides[stand.keeper].tolist(), stand.exact.tolist(),
+            named.tolist(), strict=True,
+        )
+    ]  # fmt: skip
     reasons: dict[int, list[tuple[int, str]]] = {}
     for number, mine in sketches.by_shard(stand.removed):
         rows = (stand.removed[mine] - sketches.starts[number]).tolist()
-        named = zip(stand.removed[mine], stand.keeper[mine], stand.exact[mine], strict=True)
-        words = [f"{_word(found.sides[gone], found.sides[by], exact=exact)}:{ids[by]}" for gone, by, exact in named]
-        reasons[number] = list(zip(rows, words, strict=True))
+        reasons[number] = list(zip(rows, words[mine], strict=True))
     first = found.contaminated.unique(["shard", "row"], keep="first", maintain_order=True)
     for number, row, file in first.select("shard", "row", "file").iter_rows():
         reasons.setdefault(number, []).append((row, f"{CONTAMINATED}:{file}"))
@@ -168,15 +183,15 @@ def _word(side: int, keeper_side: int, *, exact: bool) -> str:
     return DUPLICATE_OF if exact else NEAR_DUPLICATE_OF
 
 
-def _sides(
-    sides: NDArray[np.uint8], sketches: Sketches, source: Path, out: Path
-) -> Iterator[tuple[pl.Series, NDArray[np.bool_]]]:
+def _sides(sides: NDArray[np.uint8], sketches: Sketches, out: Path) -> Iterator[tuple[pl.Series, NDArray[np.bool_]]]:
     """Ids of the documents that were kept, shard by shard, and whether each is held out."""
-    for number, shard in enumerate(sketches.shards):
+    for number, shard in enumerate(read_index(out)):
         held_out = sides[sketches.starts[number] : sketches.starts[number + 1]] == HELD_OUT
-        ids = read_shard(source, shard.name, ["id"])["id"]
-        kept = read_shard(out, shard.name, ["id"])["id"]
-        yield kept, kept.is_in(ids.filter(held_out).implode()).to_numpy()
+        ids = sketches.ids_of(number)
+        if shard.rejected:
+            kept = ~ids.is_in(read_shard(out / REJECTED, shard.name, ["id"])["id"].implode())
+            ids, held_out = ids.filter(kept), held_out[kept.to_numpy()]
+        yield ids, held_out
 
 
 @contextmanager

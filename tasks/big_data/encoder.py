@@ -6,8 +6,10 @@ has to show the same ids on hard cases and on documents of the run before it is 
 
 import json
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from functools import reduce
 from itertools import chain, islice
+from operator import or_
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -28,7 +30,9 @@ _NEW_IN_UNICODE_17 = (
     (0x18D80, 0x18DF2), (0x1E6C0, 0x1E6DE), (0x1E6E0, 0x1E6E2), (0x1E6E4, 0x1E6E5), (0x1E6E7, 0x1E6ED),
     (0x1E6F0, 0x1E6F4), (0x1E6FE, 0x1E6FF), (0x2B73A, 0x2B73F), (0x2CEA2, 0x2CEAD), (0x323B0, 0x33479),
 )  # fmt: skip
-_KNOWN_TO_ONE = "[" + "".join(f"{chr(first)}-{chr(last)}" for first, last in _NEW_IN_UNICODE_17) + "]"
+KNOWN_TO_ONE = "[" + "".join(f"{chr(first)}-{chr(last)}" for first, last in _NEW_IN_UNICODE_17) + "]"
+# First bytes of them in UTF-8.
+_LEADS = sorted({chr(edge).encode()[:1] for edges in _NEW_IN_UNICODE_17 for edge in edges})
 HARD_CASES = (
     "", " ", "  ", "a", "\n\n\t  \r\n x", "I'll we've he'S don't 'tis ''s 's", "12345 ３ ² ½ Ⅻ ٣", "x" * 300,
     "<|endoftext|>", "a<|endoftext|>b <|endoftext", "größer ẞ ß ſ İıŉ", "e\u0301 é \u0301", "数据模型。中文",
@@ -36,15 +40,18 @@ HARD_CASES = (
     "\u00a0\u2003x\u3000\u2028y\u200b\ufeff", " \u00a0 \u00a0", "a  b   c    d", "===== ----- _____ ***",
     "\U000323b0's \u088f's",
 )  # fmt: skip
-# So that a matrix of a batch stays in the cache.
-_SHORT_BYTES, _BATCH_ROWS = 1024, 1024
+# Texts of a call: so many that it does not count, so few that they stay in the cache.
+_AT_ONCE = 1024
 _SAMPLE_DOCUMENTS, _SAMPLE_CHARACTERS = 64, 4096
+
+
+Ids = NDArray[np.unsignedinteger]
 
 
 class Encoded(NamedTuple):
     """Ids of texts one after the other, each with its end token, and how many each has, the end token included."""
 
-    ids: NDArray[np.uint32]
+    ids: Ids
     counts: NDArray[np.int64]
 
 
@@ -55,7 +62,8 @@ class Encoder:
         """Load the bytes of a `tokenizer.json`."""
         self._tokenizer = Tokenizer.from_buffer(tokenizer)
         self._tokenizer.encode_special_tokens = True
-        self._fast: Any = _load_fast(tokenizer) if may_be_fast else None
+        self._end = str(self._tokenizer.id_to_token(END_OF_TEXT_ID))
+        self._fast: Any = _load_fast(tokenizer, self._end) if may_be_fast else None
 
     @classmethod
     def checked(cls, tokenizer: bytes, sample: Iterable[str] = ()) -> Self:
@@ -78,44 +86,64 @@ class Encoder:
         """Number of tokens."""
         return int(self._tokenizer.get_vocab_size())
 
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Smallest type that takes every token."""
+        return np.dtype(np.uint16 if self.vocab_size <= np.iinfo(np.uint16).max else np.uint32)
+
     def encode(self, texts: pl.Series) -> Encoded:
         """Ids of a column of texts."""
-        rows = np.arange(len(texts))
+        parts = [self._some(texts[start : start + _AT_ONCE]) for start in range(0, len(texts), _AT_ONCE)]
+        empty = np.empty(0, self.dtype), np.empty(0, np.int64)
+        ids, counts = zip(empty, *parts, strict=True)
+        return Encoded(np.concatenate(ids), np.concatenate(counts))
+
+    def _some(self, texts: pl.Series) -> Encoded:
+        is_odd = self._is_odd(texts)
+        ids, ends = self._together(texts.set(pl.Series(is_odd), "") if is_odd.any() else texts)
+        if len(ends) != len(texts):  # the library is not what it was when it was checked
+            is_odd[:] = True
+            ids, ends = _only_ends(len(texts), self.dtype)
+        return self._with_odd(ids, ends, texts, is_odd)
+
+    def _together(self, texts: pl.Series) -> tuple[Ids, NDArray[np.int64]]:
+        """Ids of texts by one call, as one for each takes longer, and the places of their end tokens."""
         if self._fast is None:
-            return _in_order(len(texts), self._by_tokenizers(rows, texts))
-        is_new = texts.str.contains(_KNOWN_TO_ONE).to_numpy()
-        is_short = (texts.str.len_bytes() <= _SHORT_BYTES).to_numpy() & ~is_new
-        return _in_order(
-            len(texts),
-            self._by_tokenizers(rows[is_new], texts.filter(is_new)),
-            self._short(rows[is_short], texts.filter(is_short)),
-            self._long(rows[~is_short & ~is_new], texts.filter(~is_short & ~is_new)),
-        )
+            return _only_ends(len(texts), self.dtype)
+        from gigatoken.gigatoken_rs import BytesSource, PadTruncate
 
-    def _by_tokenizers(self, rows: NDArray[np.int64], texts: pl.Series) -> "Iterator[_Part]":
-        for row, encoding in zip(rows, self._tokenizer.encode_batch_fast(texts.to_list(), add_special_tokens=False),
-                                 strict=True):  # fmt: skip
-            yield _Part(row[None], np.array(encoding.ids, dtype=np.uint32), np.array([len(encoding.ids)]))
+        # The empty text after them has the last of them end, too.
+        data = pl.concat([texts, pl.Series([""])]).str.join(self._end).cast(pl.Binary).item()
+        # This way in releases the GIL.
+        ((ids,), _) = self._fast.encode_batch_padded(BytesSource(data), PadTruncate(END_OF_TEXT_ID), parallel=False)
+        ids = ids.astype(self.dtype)
+        return ids, np.flatnonzero(ids == END_OF_TEXT_ID)
 
-    def _short(self, rows: NDArray[np.int64], texts: pl.Series) -> "Iterator[_Part]":
-        """Many at a time, in one matrix; a call for each would take longer than the work."""
-        from gigatoken.gigatoken_rs import PadTruncate
+    def _is_odd(self, texts: pl.Series) -> NDArray[np.bool_]:
+        """Whether a text spells out the end token, or has what the fast library knows better, if there is one."""
+        if self._fast is None:
+            return np.ones(len(texts), np.bool_)
+        data = texts.cast(pl.Binary)
+        is_odd = data.bin.contains(self._end.encode()).to_numpy(writable=True)
+        # A search for a byte is far faster than one for a class of characters.
+        rows = reduce(or_, (data.bin.contains(lead) for lead in _LEADS)).arg_true()
+        is_odd[rows.to_numpy()] |= texts[rows].str.contains(KNOWN_TO_ONE).to_numpy()
+        return is_odd
 
-        for start in range(0, len(texts), _BATCH_ROWS):
-            some = texts[start : start + _BATCH_ROWS].to_list()
-            matrix, counts = self._fast.encode_batch_padded(some, PadTruncate(END_OF_TEXT_ID), parallel=False)
-            yield _Part(rows[start : start + _BATCH_ROWS], matrix[np.arange(matrix.shape[1]) < counts[:, None]], counts)
-
-    def _long(self, rows: NDArray[np.int64], texts: pl.Series) -> "Iterator[_Part]":
-        for row, text in zip(rows, texts, strict=True):
-            ids = self._fast.encode(text.encode())
-            yield _Part(row[None], ids, np.array([len(ids)]))
+    def _with_odd(self, ids: Ids, ends: NDArray[np.int64], texts: pl.Series, is_odd: NDArray[np.bool_]) -> Encoded:
+        """Put ids of odd texts, which `tokenizers` gives, before their end tokens."""
+        counts = np.diff(ends, prepend=-1)
+        if is_odd.any():
+            given = self._tokenizer.encode_batch_fast(texts.filter(is_odd).to_list(), add_special_tokens=False)
+            lengths = np.array([len(each.ids) for each in given])
+            theirs = np.fromiter(chain.from_iterable(each.ids for each in given), self.dtype, lengths.sum())
+            ids = np.insert(ids, np.repeat(ends[is_odd], lengths), theirs)
+            counts[is_odd] += lengths
+        return Encoded(ids, counts)
 
     def _difference(self, sample: Sequence[str]) -> str | None:
         """The first text that the two libraries do not agree on."""
         texts = [*HARD_CASES, *sample]
-        # Long ones and short ones go different ways.
-        texts.append(" ".join(text for text in texts if not pl.Series([text]).str.contains(_KNOWN_TO_ONE)[0]))
         expected = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         ids, counts = self.encode(pl.Series(texts, dtype=pl.String))
         found = np.split(ids, np.cumsum(counts)[:-1])
@@ -123,38 +151,20 @@ class Encoder:
         return next((text for text, agrees in zip(texts, same, strict=True) if not agrees), None)
 
 
-class _Part(NamedTuple):
-    """Ids of some rows one after the other, without end tokens."""
-
-    rows: NDArray[np.int64]
-    ids: NDArray[np.uint32]
-    counts: NDArray[np.int64]
+def _only_ends(number: int, dtype: np.dtype[Any]) -> tuple[Ids, NDArray[np.int64]]:
+    """What texts without a token become."""
+    return np.full(number, END_OF_TEXT_ID, dtype), np.arange(number)
 
 
-def _in_order(number: int, *parts: Iterator[_Part]) -> Encoded:
-    """All parts in the order of rows, an end token after each row."""
-    found = list(chain.from_iterable(parts))
-    counts = np.zeros(number, dtype=np.int64)
-    for part in found:
-        counts[part.rows] = part.counts + 1
-    starts = np.cumsum(counts) - counts
-    ids = np.full(int(counts.sum()), END_OF_TEXT_ID, dtype=np.uint32)
-    for part in found:
-        if len(part.rows) == 1:
-            ids[starts[part.rows[0]] :][: len(part.ids)] = part.ids
-            continue
-        before = np.cumsum(part.counts) - part.counts
-        ids[np.repeat(starts[part.rows] - before, part.counts) + np.arange(len(part.ids))] = part.ids
-    return Encoded(ids, counts)
-
-
-def _load_fast(tokenizer: bytes) -> Any:
+def _load_fast(tokenizer: bytes, end: str) -> Any:
     """gigatoken's tokenizer; None where it is not installed or does not take this one."""
     try:
         from gigatoken.gigatoken_rs import load_hf_json
 
-        # Without its special token none is looked for in a text; its id stays in the vocabulary.
-        return load_hf_json(json.dumps({**json.loads(tokenizer), "added_tokens": []}))
+        # Only the end token is looked for in what it is given.
+        only = {"id": END_OF_TEXT_ID, "content": end, "single_word": False, "lstrip": False, "rstrip": False,
+                "normalized": False, "special": True}  # fmt: skip
+        return load_hf_json(json.dumps({**json.loads(tokenizer), "added_tokens": [only]}))
     except ImportError:
         logger.info("gigatoken is not installed; encoding takes longer: pip install -e '.[big-data]'")
     except (ValueError, RuntimeError) as error:

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 from infra.ray_cluster import ClusterError, ray_cluster
@@ -29,12 +30,19 @@ class Engine(Protocol):
         """Results in the order of the items, which are drawn as they are needed."""
         ...
 
+    def carried(self, file: Path) -> bytes | Path:
+        """A file as an item names it: by its path where the work sees this disk, else by its bytes."""
+        ...
+
 
 class InProcess:
     """One after the other."""
 
     def map(self, work: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
         return map(work, items)
+
+    def carried(self, file: Path) -> bytes | Path:
+        return file
 
 
 class OnCores:
@@ -56,6 +64,9 @@ class OnCores:
             finally:
                 for future in waiting:
                     future.cancel()
+
+    def carried(self, file: Path) -> bytes | Path:
+        return file
 
 
 class OnRay:
@@ -80,6 +91,9 @@ class OnRay:
                 yield ray.get(waiting.popleft())
         while waiting:
             yield ray.get(waiting.popleft())
+
+    def carried(self, file: Path) -> bytes | Path:
+        return file.read_bytes()
 
 
 @contextmanager

@@ -12,6 +12,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from tasks.big_data.passes import kernel
+
 Bytes = NDArray[np.uint8]
 U64 = NDArray[np.uint64]
 I64 = NDArray[np.int64]
@@ -20,6 +22,7 @@ BANDS, ROWS = 28, 4
 # Words of an n-gram: of which near copies share most, and of which an evaluation shares none with training text.
 NEAR_WORDS, EVALUATION_WORDS = 5, 13
 _LANES = BANDS * ROWS
+_BITS_A_KEY = 16
 
 
 def _folded(code: int) -> int:
@@ -34,6 +37,9 @@ def _folded(code: int) -> int:
 
 
 _FOLDED = np.array([_folded(code) for code in range(0x800)], dtype=np.uint32)
+# By byte: what an ASCII character counts as, and 2 for the bytes of all others.
+_WIDE = 2
+_ASCII = np.concatenate([_FOLDED[:0x80], np.full(0x80, _WIDE, np.uint32)])
 _random = np.random.Generator(np.random.PCG64(20))
 _FACTORS = (_random.integers(0, 2**32, _LANES, dtype=np.uint32) | np.uint32(1)).astype(np.uint32)
 _TERMS = _random.integers(0, 2**32, _LANES, dtype=np.uint32)
@@ -77,6 +83,12 @@ def _kind_of_wide(code: np.uint32) -> int:
 
 
 @njit(inline="always")
+def _longer(first: np.uint64, second: np.uint64, block: np.uint64, token: np.uint64) -> tuple[np.uint64, ...]:
+    """Both halves of a text's key and the key of a block, one more word or character later."""
+    return (first ^ token) * _WORD_FACTOR, (second + token) * _KEY_FACTOR, (block ^ token) * _KEY_FACTOR
+
+
+@njit(inline="always")
 def _words(data: Bytes, start: int, end: int, words: U64, key: U64, blocks: U64) -> tuple[int, int]:
     """Number of words and of blocks of a text; the words' hashes, the whole text's key, the blocks go to the arrays.
 
@@ -90,10 +102,10 @@ def _words(data: Bytes, start: int, end: int, words: U64, key: U64, blocks: U64)
     block_start, last_end = start, start
     while i < end:
         here = i
-        byte = np.uint32(data[i])
-        if byte < 0x80:
-            code = _FOLDED[byte]
-            kind = _WORD if code > 1 else (_OTHER if code == 1 else _BLANK)
+        byte = np.uint32(data[np.uint64(i)])
+        code = _ASCII[byte]
+        if code != _WIDE:
+            kind = _WORD if code > _WIDE else (_OTHER if code == 1 else _BLANK)
             if kind != _WORD:
                 code = byte
             i += 1
@@ -121,41 +133,48 @@ def _words(data: Bytes, start: int, end: int, words: U64, key: U64, blocks: U64)
             )
             kind = _kind_of_wide(code)
             i += 4
+        if in_word and kind != _WORD:
+            words[n] = _mixed(word)
+            first, second, block = _longer(first, second, block, words[n])
+            n += 1
+            word, in_word = _START, False
         if kind == _BLANK:
             gap = True
             lines += code == 10
-        else:
-            if gap:
-                if lines > 1 and any_yet:
-                    blocks[n_blocks, 0], blocks[n_blocks, 1], blocks[n_blocks, 2] = block_start, last_end, _mixed(block)
-                    n_blocks += 1
-                    block_start, block = here, _START
-                elif any_yet:
-                    block = (block ^ _SPACE) * _KEY_FACTOR
-                else:
-                    block_start = here
-                if any_yet:
-                    first = (first ^ _SPACE) * _WORD_FACTOR
-                    second = (second + _SPACE) * _KEY_FACTOR
-                gap, lines = False, 0
-            any_yet = True
-            last_end = i
-            first = (first ^ np.uint64(code)) * _WORD_FACTOR
-            second = (second + np.uint64(code)) * _KEY_FACTOR
-            block = (block ^ np.uint64(code)) * _KEY_FACTOR
+            continue
+        if gap:
+            if lines > 1 and any_yet:
+                blocks[n_blocks, 0], blocks[n_blocks, 1], blocks[n_blocks, 2] = block_start, last_end, _mixed(block)
+                n_blocks += 1
+                block_start, block = here, _START
+            elif any_yet:
+                block = (block ^ _SPACE) * _KEY_FACTOR
+            else:
+                block_start = here
+            if any_yet:
+                first = (first ^ _SPACE) * _WORD_FACTOR
+                second = (second + _SPACE) * _KEY_FACTOR
+            gap, lines = False, 0
+        any_yet = True
         if kind == _WORD:
             word = (word ^ np.uint64(code)) * _WORD_FACTOR
             in_word = True
-            continue
-        if in_word:
-            words[n] = _mixed(word)
-            n += 1
-            word, in_word = _START, False
-        if kind == _ALONE:
+            while i < end:
+                code = _ASCII[data[np.uint64(i)]]
+                if code <= _WIDE:
+                    break
+                word = (word ^ np.uint64(code)) * _WORD_FACTOR
+                i += 1
+        elif kind == _ALONE:
             words[n] = _mixed((_START ^ np.uint64(code)) * _WORD_FACTOR)
+            first, second, block = _longer(first, second, block, words[n])
             n += 1
+        else:
+            first, second, block = _longer(first, second, block, np.uint64(code))
+        last_end = i
     if in_word:
         words[n] = _mixed(word)
+        first, second, block = _longer(first, second, block, words[n])
         n += 1
     if any_yet:
         blocks[n_blocks, 0], blocks[n_blocks, 1], blocks[n_blocks, 2] = block_start, last_end, _mixed(block)
@@ -180,7 +199,7 @@ def _grams(words: U64, n: int, length: int, grams: U64) -> int:
     return max(n - length + 1, 0)
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def _room(offsets: I64, rows: I64) -> int:
     """Words that the longest of some texts can have, and more than it can have blocks."""
     longest = 0
@@ -189,7 +208,7 @@ def _room(offsets: I64, rows: I64) -> int:
     return longest // 2 + 2
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def sketch_texts(
     data: Bytes, offsets: I64, block_bytes: int, counts: I64, keys: U64, bands: U64, block_keys: U64, block_rows: U64
 ) -> int:
@@ -237,7 +256,7 @@ def sketch_texts(
     return n_long
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def blocks_of(data: Bytes, offsets: I64, row: int) -> U64:
     """Blocks of one text: where each starts and ends in it, and its key; uint64 [blocks, 3]."""
     room = (offsets[row + 1] - offsets[row]) // 2 + 2
@@ -259,7 +278,7 @@ def _place(table: U64, marks: NDArray[np.uint32], mark: np.uint32, gram: np.uint
     return place
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def _power_above(number: int) -> int:
     power = 16
     while power < number:
@@ -267,7 +286,7 @@ def _power_above(number: int) -> int:
     return power
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def distinct_grams(data: Bytes, offsets: I64, rows: I64, length: int) -> tuple[U64, I64]:
     """The different n-grams of some texts, one text after the other, and where each text's end."""
     room = _room(offsets, rows)
@@ -294,7 +313,7 @@ def distinct_grams(data: Bytes, offsets: I64, rows: I64, length: int) -> tuple[U
     return found[:n_found].copy(), ends
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def shared_grams(grams: U64, ends: I64, firsts: I64, seconds: I64) -> I64:
     """How many of their different n-grams two texts share, for each pair; those with the same first stand together."""
     longest = 0
@@ -317,7 +336,31 @@ def shared_grams(grams: U64, ends: I64, firsts: I64, seconds: I64) -> I64:
     return shared
 
 
-@njit(nogil=True, cache=True)
+@kernel()
+def likely_repeated(keys: U64) -> I64:
+    """Where keys are that may be there more than once, in order: all that are, and few of the others.
+
+    One bit for each key, at the place that its bits say, tells at a quarter of the price of sorting them which are not
+    worth it. Keys are hashes; 0 is none.
+    """
+    size = _power_above(max(_BITS_A_KEY * len(keys) // 64, 1))
+    once, twice = np.zeros(size, np.uint64), np.zeros(size, np.uint64)
+    mask, six, low = np.uint64(size * 64 - 1), np.uint64(6), np.uint64(63)
+    for i in range(len(keys)):
+        # The lowest bit of a band's key is always set.
+        place = (keys[i] >> np.uint64(1)) & mask
+        bit = np.uint64(keys[i] != 0) << (place & low)
+        twice[place >> six] |= once[place >> six] & bit
+        once[place >> six] |= bit
+    found, n = np.empty(len(keys), np.int64), 0
+    for i in range(len(keys)):
+        place = (keys[i] >> np.uint64(1)) & mask
+        found[n] = i
+        n += (twice[place >> six] >> (place & low)) & np.uint64(keys[i] != 0)
+    return found[:n].copy()
+
+
+@kernel()
 def pairs_of_runs(keys: U64, order_bits: int, most: int, best: U64) -> U64:
     """Pairs of texts whose keys are the same.
 
@@ -364,7 +407,7 @@ def pairs_of_runs(keys: U64, order_bits: int, most: int, best: U64) -> U64:
     return pairs[:n].copy()
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def chosen_keepers(order: I64, starts: I64, others: I64) -> I64:
     """In order of rank, a text that nothing better stands for is kept, and stands for its neighbours.
 
@@ -385,7 +428,7 @@ def chosen_keepers(order: I64, starts: I64, others: I64) -> I64:
     return keeper
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def grouped(n: int, firsts: I64, seconds: I64) -> I64:
     """Union-find: for each of n texts the smallest one that pairs lead to."""
     root = np.arange(n)
@@ -403,7 +446,7 @@ def grouped(n: int, firsts: I64, seconds: I64) -> I64:
     return root
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def evaluation_hits(data: Bytes, offsets: I64, filter_bits: U64, known: U64) -> I64:
     """N-grams of texts that an evaluation has too.
 

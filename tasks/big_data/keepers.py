@@ -6,16 +6,13 @@ stands for it. So each document that is removed is as similar to the one it name
 do not collapse into one, and no document that is kept for training is a near copy of one that is held out.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from tasks.big_data.documents import read_shard
 from tasks.big_data.grams import chosen_keepers, grouped
 from tasks.big_data.near import Pairs, Places, sorted_keys
 from tasks.big_data.sketches import KEY, KEY_END, SCORE, WORDS, Sketches
@@ -113,22 +110,13 @@ def together(exact: Stand, near: Stand) -> Stand:
     )
 
 
-def rank(places: Places, sketches: Sketches, source: Path, sides: NDArray[np.uint8]) -> pl.DataFrame:
+def rank(places: Places, sketches: Sketches, sides: NDArray[np.uint8]) -> pl.DataFrame:
     """Columns place, side, uri of some documents."""
-    return named(places, sketches, source, ["uri"]).with_columns(side=pl.Series(sides[places]))
+    uris = pl.Series(sketches.uris(places), dtype=pl.String)
+    return pl.DataFrame({"place": places, "side": sides[places], "uri": uris})
 
 
-def named(places: Places, sketches: Sketches, source: Path, columns: Sequence[str]) -> pl.DataFrame:
-    """Columns of the table at some sorted places, and `place`."""
-    frames = [
-        read_shard(source, sketches.shards[number].name, columns)[places[mine] - sketches.starts[number]]
-        for number, mine in sketches.by_shard(places)
-    ]
-    empty = pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
-    return pl.concat([empty, *frames]).with_columns(place=pl.Series(places, dtype=pl.Int64))
-
-
-def group_facts(exact: Pairs, near: Pairs, stand: Stand, sketches: Sketches, source: Path) -> dict[str, Any]:
+def group_facts(exact: Pairs, near: Pairs, stand: Stand, sketches: Sketches) -> dict[str, Any]:
     """What the page shows of groups: how many, how large, the largest with their least and greatest similarity."""
     first, second = (np.concatenate([getattr(exact, side), getattr(near, side)]) for side in ("first", "second"))
     places = np.unique(np.concatenate([first, second]))
@@ -151,15 +139,15 @@ def group_facts(exact: Pairs, near: Pairs, stand: Stand, sketches: Sketches, sou
     )
     sizes = groups.group_by("documents").len().sort("documents")
     largest = groups.sort(["copies", "keeper"], descending=[True, False]).head(_LARGEST)
-    uris = named(np.sort(largest["keeper"].to_numpy()), sketches, source, ["uri"])
-    shown = largest.join(uris, left_on="keeper", right_on="place", maintain_order="left")
+    heads = np.sort(largest["keeper"].to_numpy())
+    uris = dict(zip(heads.tolist(), sketches.uris(heads), strict=True))
     return {
         "exact_groups": len(np.unique(exact.first)),
         "near_groups": len(np.unique(_roots(near))),
         "group_sizes": {str(size): count for size, count in sizes.iter_rows()},
         "largest_groups": [
-            {"keeper": uri, "copies": copies, "jaccard": [round(least, 4), round(most, 4)]}
-            for uri, copies, least, most in shown.select("uri", "copies", "least", "most").iter_rows()
+            {"keeper": uris[keeper], "copies": copies, "jaccard": [round(least, 4), round(most, 4)]}
+            for keeper, copies, least, most in largest.select("keeper", "copies", "least", "most").iter_rows()
         ],
     }
 

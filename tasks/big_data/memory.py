@@ -24,6 +24,7 @@ from tasks.sealed import read_sealed, write_sealed
 logger = logging.getLogger(__name__)
 
 _ENTRY = "entry.json"
+_PIECE_BYTES = 256 << 10
 _ROOMS = (Path(__file__).parent, Path(__file__).parents[2] / "data_contracts")
 _STANDS_ON = (
     "polars", "pyarrow", "numpy", "numba", "orjson", "pycld2", "ftfy", "tokenizers", "charset-normalizer", "zstandard",
@@ -90,8 +91,7 @@ class Memory:
             return None
         entry: dict[str, Any] = json.loads(noted_bytes)
         try:
-            sound = all(_seal((folder / str(number)).read_bytes()) == seal
-                        for number, seal in enumerate(entry["files"].values()))  # fmt: skip
+            sound = all(_seal(folder / str(number)) == seal for number, seal in enumerate(entry["files"].values()))
             if sound:
                 for number, name in enumerate(entry["files"]):
                     _place(folder / str(number), out / name)
@@ -105,15 +105,18 @@ class Memory:
         noted: dict[str, Any] = entry["noted"]
         return noted
 
-    def keep(self, key: str, files: Mapping[str, bytes], noted: Mapping[str, Any], out: Path) -> None:
-        """Write files into `out` and remember them, with what is noted."""
+    def keep(self, key: str, files: Mapping[str, bytes | Path], noted: Mapping[str, Any], out: Path) -> None:
+        """Write files, or link those that are there already, into `out` and remember them, with what is noted."""
         folder = self.folder / key
         files = dict(sorted(files.items()))  # as the entry has them, whose keys are sorted
         fresh = folder.with_name(f".{key}.{os.getpid()}")
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(parents=True)
         for number, data in enumerate(files.values()):
-            (fresh / str(number)).write_bytes(data)
+            if isinstance(data, Path):
+                _place(data, fresh / str(number))
+            else:
+                (fresh / str(number)).write_bytes(data)
         seals = {name: _seal(data) for name, data in files.items()}
         entry = {"files": seals, "noted": dict(noted)}
         write_sealed(fresh / _ENTRY, json.dumps(entry, sort_keys=True, ensure_ascii=False).encode())
@@ -125,9 +128,17 @@ class Memory:
             shutil.rmtree(fresh)
 
 
-def _seal(data: bytes) -> str:
+def _seal(data: bytes | Path) -> str:
     """Tells damage, not tampering: what is here was made here."""
-    return xxhash.xxh3_128_hexdigest(data)
+    if not isinstance(data, Path):
+        return xxhash.xxh3_128_hexdigest(data)
+    seal = xxhash.xxh3_128()
+    with data.open("rb", buffering=0) as file:
+        # Fresh memory for a whole file costs more than what is done with it.
+        piece = memoryview(bytearray(_PIECE_BYTES))
+        while size := file.readinto(piece):
+            seal.update(piece[:size])
+    return seal.hexdigest()
 
 
 def _place(file: Path, to: Path) -> None:

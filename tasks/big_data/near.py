@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tasks.big_data.buffers import text_buffers
 from tasks.big_data.documents import Shard, parquet_bytes, part
 from tasks.big_data.engine import Engine
-from tasks.big_data.grams import BANDS, NEAR_WORDS, distinct_grams, pairs_of_runs, shared_grams
+from tasks.big_data.grams import NEAR_WORDS, distinct_grams, likely_repeated, pairs_of_runs, shared_grams
 from tasks.big_data.memory import key_of
 from tasks.big_data.sketches import DIGEST, Sketches
 from tasks.sealed import read_sealed, write_sealed
@@ -68,21 +68,21 @@ def candidates(
         where: engine; a band is sorted by one worker, a few at a time.
     """
     found = np.zeros(0, np.uint64)
-    bands = (_Band(sketches.column(band), compared, merit) for band in range(BANDS))
+    bands = (_Band(keys, compared, merit) for keys in sketches.bands())
     for pairs in where.map(_pairs_of_band, bands):
         found = np.union1d(found, pairs)
     return (found >> np.uint64(32)).astype(np.int64), (found & _LOWER).astype(np.int64)
 
 
 def sorted_keys(keys: NDArray[np.uint64], compared: NDArray[np.bool_]) -> tuple[NDArray[np.uint64], int]:
-    """Keys that are not 0, sorted, with the place of each in the lower bits; how many bits that are.
+    """Keys that may be there twice, sorted, with the place of each in the lower bits; how many bits that are.
 
     One sort of plain numbers is five times as fast as one that also says where they were. The bits that are lost make a
     few pairs more, which verification finds out.
     """
     bits = max(len(keys) - 1, 1).bit_length()
-    counted = np.flatnonzero(compared & (keys != 0)).astype(np.uint64)
-    packed = (keys[counted] >> np.uint64(bits) << np.uint64(bits)) | counted
+    places = likely_repeated(np.where(compared, keys, np.uint64(0)))
+    packed = (keys[places] >> np.uint64(bits) << np.uint64(bits)) | places.astype(np.uint64)
     packed.sort()
     return packed, bits
 
@@ -137,8 +137,8 @@ class _Task:
 
 
 def _grams_of(task: _Task) -> tuple[NDArray[np.uint64], Places]:
-    texts = pl.read_parquet(io.BytesIO(task.data), columns=["text"])["text"]
-    found: tuple[NDArray[np.uint64], Places] = distinct_grams(*text_buffers(texts), task.rows, NEAR_WORDS)
+    texts = pl.read_parquet(io.BytesIO(task.data), columns=["text"])["text"].gather(task.rows)
+    found: tuple[NDArray[np.uint64], Places] = distinct_grams(*text_buffers(texts), np.arange(len(texts)), NEAR_WORDS)
     return found
 
 

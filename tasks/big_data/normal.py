@@ -8,11 +8,11 @@ import unicodedata
 from collections.abc import Mapping
 from functools import cache
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks.big_data.octets import eight, is_plain
+from tasks.big_data.passes import kernel
 
 Bytes = NDArray[np.uint8]
 Offsets = NDArray[np.int64]
@@ -79,7 +79,7 @@ def look(data: Bytes, offsets: Offsets, tails: NDArray[np.bool_]) -> Flags:
     return flags
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel()
 def _look(data: Bytes, offsets: Offsets, tails: NDArray[np.bool_], table: NDArray[np.bool_]) -> Flags:
     flags = np.zeros(len(offsets) - 1, np.uint8)
     for row in range(len(flags)):
@@ -113,7 +113,7 @@ def _look(data: Bytes, offsets: Offsets, tails: NDArray[np.bool_], table: NDArra
     return flags
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel()
 def _look_at(data: Bytes, at: int, high: int, table: NDArray[np.bool_]) -> int:
     """What the character of several bytes that begins at `at` may need."""
     byte, second = data[at], data[at + 1]
@@ -140,7 +140,7 @@ def _look_at(data: Bytes, at: int, high: int, table: NDArray[np.bool_]) -> int:
     return 0 if is_picture or (byte == 0xF0 and 0xA0 <= second < 0xAF) else COMPOSE
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel()
 def rewrite(data: Bytes, offsets: Offsets, flags: Flags, tails: NDArray[np.bool_]) -> tuple[Bytes, Offsets]:
     """Documents flagged `REWRITE` without control characters and blank lines around them, one form of line end.
 
@@ -191,7 +191,7 @@ def rewrite(data: Bytes, offsets: Offsets, flags: Flags, tails: NDArray[np.bool_
     return out[:to], ends
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel()
 def _line_end(data: Bytes, at: int, high: int) -> tuple[int, bool]:
     """How many bytes the line end (True) or the control (False) at `at` has; 0 if it is neither."""
     byte = data[at]

@@ -12,7 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from tasks.big_data.buffers import text_buffers
-from tasks.big_data.grams import blocks_of
+from tasks.big_data.grams import blocks_of, likely_repeated
 from tasks.big_data.sketches import Sketches
 
 U64 = NDArray[np.uint64]
@@ -29,6 +29,8 @@ def repeated(sketches: Sketches, kept: NDArray[np.bool_], merit: U64) -> dict[in
     """
     found: list[tuple[NDArray[np.int64], U64]] = []
     for places, keys in _parts(sketches, kept):
+        several = likely_repeated(keys)
+        places, keys = places[several], keys[several]
         order = np.lexsort((places, merit[places], keys))
         places, keys = places[order], keys[order]
         first = np.ones(len(keys), np.bool_)
@@ -50,8 +52,7 @@ def repeated(sketches: Sketches, kept: NDArray[np.bool_], merit: U64) -> dict[in
 
 def _parts(sketches: Sketches, kept: NDArray[np.bool_]) -> Iterator[tuple[NDArray[np.int64], U64]]:
     """Places and keys of blocks, a range of keys at a time."""
-    counts = [len(sketches.blocks(number)[0]) for number in range(len(sketches.shards))]
-    n_parts = max(-(-sum(counts) // _AT_ONCE), 1)
+    n_parts = max(-(-sketches.n_blocks() // _AT_ONCE), 1)
     for part in range(n_parts):
         low, high = (number * 2**64 // n_parts for number in (part, part + 1))
         places, keys = [np.zeros(0, np.int64)], [np.zeros(0, np.uint64)]
@@ -77,12 +78,12 @@ def without_blocks(frame: pl.DataFrame, lost: U64) -> dict[int, Shorter]:
     """What becomes of each row that loses blocks."""
     if not len(lost):
         return {}
-    data, offsets = text_buffers(frame["text"])
     rows, starts = np.unique(lost[:, 0].astype(np.int64), return_index=True)
+    data, offsets = text_buffers(frame["text"].gather(rows))
     found: dict[int, Shorter] = {}
-    for row, keys in zip(rows.tolist(), np.split(lost[:, 1], starts[1:]), strict=True):
-        text = data[offsets[row] : offsets[row + 1]].tobytes()
-        blocks = blocks_of(data, offsets, row)
+    for place, (row, keys) in enumerate(zip(rows.tolist(), np.split(lost[:, 1], starts[1:]), strict=True)):
+        text = data[offsets[place] : offsets[place + 1]].tobytes()
+        blocks = blocks_of(data, offsets, place)
         gone = np.isin(blocks[:, 2], keys)
         left = _without(text, blocks[:, :2].astype(np.int64).tolist(), gone.tolist())
         found[row] = Shorter(left.decode(), int(gone.sum()), len(text) - len(left))

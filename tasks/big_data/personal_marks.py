@@ -6,10 +6,10 @@ find is left unmarked; `personal.py` judges what a mark is worth, and most texts
 
 from typing import Final
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from tasks.big_data.passes import kernel
 from tasks.big_data.personal_checks import IBAN_LENGTHS
 
 AT: Final = 1  # "@"
@@ -50,12 +50,12 @@ _GAP = _table((b" .-/()", 1))
 _STOPS = _table((_DIGITS, 1), (b"@", 2), (b":", 3), (b"-", 4), (b"_", 5), (b"AJG", 6), (b".", 7))
 
 
-@numba.njit(nogil=True, cache=True, inline="always")
+@kernel(inline="always")
 def _at(data: Bytes, i: int, low: int, high: int) -> int:
     return data[i] if low <= i < high else 0
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel()
 def _is(data: Bytes, i: int, low: int, high: int, text: bytes) -> bool:
     """Whether `text` stands at `i`."""
     if i < low or i + len(text) > high:
@@ -66,7 +66,7 @@ def _is(data: Bytes, i: int, low: int, high: int, text: bytes) -> bool:
     return True
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel()
 def _gap(data: Bytes, i: int, high: int) -> int:
     """Bytes of the separator at `i`: 0 if there is none."""
     byte = data[i]
@@ -79,7 +79,7 @@ def _gap(data: Bytes, i: int, high: int) -> int:
     return 0
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel()
 def _has_user(data: Bytes, i: int, high: int) -> bool:
     """Whether the part of a URL that begins at `i` and ends with a slash or a space has an "@"."""
     for k in range(i, min(i + _USER_BYTES, high)):
@@ -90,7 +90,7 @@ def _has_user(data: Bytes, i: int, high: int) -> bool:
     return False
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel()
 def _number(data: Bytes, i: int, high: int) -> tuple[int, int, int]:
     """End of the number whose first digit is at `i`, its digits, and its dots between digits."""
     end, digits, dots = i, 0, 0
@@ -111,7 +111,7 @@ def _number(data: Bytes, i: int, high: int) -> tuple[int, int, int]:
         end = ahead
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel()
 def _is_date(data: Bytes, i: int, end: int) -> bool:
     """31.12.2024 or 2024-12-31."""
     if end - i != 10:
@@ -121,7 +121,7 @@ def _is_date(data: Bytes, i: int, end: int) -> bool:
     return german or iso
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel()
 def _has_word(data: Bytes, i: int, end: int, low: int, high: int) -> bool:
     """Whether a plus or a letter before, or a letter after, can say what the number from `i` to `end` is."""
     for k in range(end, min(end + 4, high)):
@@ -138,7 +138,7 @@ def _has_word(data: Bytes, i: int, end: int, low: int, high: int) -> bool:
     return False
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel()
 def _hex_groups(data: Bytes, i: int, low: int, high: int) -> int:
     """Where groups of hexadecimal digits begin whose first separator is at `i`; -1 if there are none."""
     start = i
@@ -164,7 +164,7 @@ def _hex_groups(data: Bytes, i: int, low: int, high: int) -> int:
     return start if groups >= 4 or (mark == ord(".") and groups == 3) else -1
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel()
 def _is_long(data: Bytes, i: int, high: int) -> bool:
     """Whether two digits at `i` and what follows, but for single spaces, are enough characters for an IBAN."""
     characters, k = 0, i
@@ -182,7 +182,7 @@ def _is_long(data: Bytes, i: int, high: int) -> bool:
     return characters == _MIN_IBAN
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel()
 def _key_at(data: Bytes, i: int, low: int, high: int) -> int:
     """Where an API key begins whose telling byte is at `i`; -1 if none does."""
     byte, start = data[i], -1
@@ -222,29 +222,44 @@ def _key_at(data: Bytes, i: int, low: int, high: int) -> int:
     return -1 if start > low and _WORD[data[start - 1]] else start
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel()
+def _characters(data: Bytes, start: int, end: int) -> int:
+    """Characters that begin in these bytes."""
+    found = 0
+    for i in range(start, end):
+        found += (data[i] & 0xC0) != 0x80
+    return found
+
+
+@kernel()
 def _scan(data: Bytes, offsets: Ints, rows: Ints, places: Ints, families: Bytes) -> int:
     """Fill the three arrays with marks; how many there are, which may be more than fit."""
     count, room = 0, len(rows)
     for row in range(len(offsets) - 1):
         low, high = offsets[row], offsets[row + 1]
-        characters = 0  # before `i`
-        run_end = low
-        for i in range(low, high):
-            byte = data[i]
+        counted, characters = low, 0  # characters before `counted`, as few texts have marks
+        run_end, i = low, low - 1
+        while True:
+            i += 1
+            while i + 4 <= high and not (
+                _STOPS[data[i]] | _STOPS[data[i + 1]] | _STOPS[data[i + 2]] | _STOPS[data[i + 3]]
+            ):
+                i += 4
+            while i < high and not _STOPS[data[i]]:
+                i += 1
+            if i >= high:
+                break
+            byte, at, family = data[i], -1, 0
             stop = _STOPS[byte]
-            if stop == 0:
-                characters += (byte & 0xC0) != 0x80
-                continue
-            characters += 1
-            at, family = -1, 0
             if stop == 1:
                 if i >= run_end:
                     letters = i >= low + 2 and _WORD[data[i - 1]] == 2 and _WORD[data[i - 2]] == 2
                     letters = letters and _COUNTRIES[data[i - 2] & 31, data[i - 1] & 31] == 1
                     if letters and not (i > low + 2 and _WORD[data[i - 3]]) and _is_long(data, i, high):
+                        characters += _characters(data, counted, i - 2)
+                        counted = i - 2
                         if count < room:
-                            rows[count], places[count], families[count] = row, characters - 3, IBAN
+                            rows[count], places[count], families[count] = row, characters, IBAN
                         count += 1
                     run_end, digits, dots = _number(data, i, high)
                     if dots >= _ADDRESS_DOTS:
@@ -278,8 +293,11 @@ def _scan(data: Bytes, offsets: Ints, rows: Ints, places: Ints, families: Bytes)
             else:
                 at, family = _key_at(data, i, low, high), KEY
             if at >= 0:
+                if at > counted:
+                    characters += _characters(data, counted, at)
+                    counted = at
                 if count < room:  # between `at` and `i` are ASCII characters alone
-                    rows[count], places[count], families[count] = row, characters - 1 - (i - at), family
+                    rows[count], places[count], families[count] = row, characters - (counted - at), family
                 count += 1
     return count
 

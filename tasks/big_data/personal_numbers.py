@@ -131,9 +131,9 @@ def _checked(text: str, low: int, start: int, end: int) -> Iterator[Span]:
     for match, number in found(_CARD):
         if checks.luhn(number) and (_CARD_SAID.search(said) or _is_card(number, text[low : low + match.start()])):
             yield Span(low + match.start(), low + match.end(), "card_number")
-    labels = [label.lastgroup for label in _US_SAID.finditer(said)]
-    label = labels[-1] if labels else None  # the nearest
     for match, number in found(_SSN):
+        labels = [label.lastgroup for label in _US_SAID.finditer(said)]
+        label = labels[-1] if labels else None  # the nearest
         span = (low + match.start(), low + match.end())
         if label != "us_itin" and checks.us_ssn(number) and (label or match[2] == "-"):
             yield Span(*span, "us_ssn")
@@ -142,10 +142,9 @@ def _checked(text: str, low: int, start: int, end: int) -> Iterator[Span]:
     for match, number in found(_TAX_ID):
         if checks.de_tax_id(number):
             yield Span(low + match.start(), low + match.end(), "de_tax_id")
-    if _IMEI_SAID.search(said):
-        for match, number in found(_IMEI):
-            if checks.luhn(number):
-                yield Span(low + match.start(), low + match.end(), "imei")
+    for match, number in found(_IMEI):
+        if checks.luhn(number) and _IMEI_SAID.search(said):
+            yield Span(low + match.start(), low + match.end(), "imei")
 
 
 def _is_card(number: str, before: str) -> bool:

@@ -46,7 +46,7 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
         personal_presidio.require()
     common = Common(params.privacy, pinned_names(params, settings))
     with engine(settings) as where:
-        tally = sift("privacy", settings.artifacts / "clean", out, work, common, settings, where, packed=False)
+        tally = sift("privacy", settings.artifacts / "clean", out, work, common, settings, where)
     return tally.report("privacy", tally.facts)
 
 

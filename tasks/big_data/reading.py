@@ -14,7 +14,7 @@ from data_contracts.records import SourceFile
 from infra.settings import Settings
 from tasks.big_data import documents
 from tasks.big_data.answers import names
-from tasks.big_data.documents import Facts, Shard, Sifted, Tally, document_id, files_of, tally_of
+from tasks.big_data.documents import Facts, Shard, Sifted, Tally, files_of, tally_of
 from tasks.big_data.layout import Group, name_of
 from tasks.big_data.lines import Span
 from tasks.big_data.places import Place, Places
@@ -169,13 +169,13 @@ def _frame(batch: pl.DataFrame, file: SourceFile, source: Source, uris: pl.Serie
     group = group_of(file.uri, file.source)
     return pl.DataFrame(
         {
-            "id": pl.Series([document_id(uri) for uri in uris], dtype=pl.String),
+            "id": documents.ids_of(uris),
             "uri": uris,
             "text": batch["text"],
             "meta": batch["meta"],
             "encoding": batch["encoding"],
             "reason": batch["reason"],
-            "digest": pl.Series([documents.digest_of(text) for text in batch["text"]], dtype=pl.String),
+            "digest": documents.digests_of(batch["text"]),
         }
     ).with_columns(
         source=pl.lit(file.source),

@@ -27,35 +27,34 @@ class Job:
     extra: Any
     name: str
     size: int
-    packed: bool
-    data: bytes
+    data: bytes | Path
 
 
 @dataclass(frozen=True)
 class Done:
-    """What came of it."""
+    """What came of it; `is_same` if all rows go on as they are, whose file is not among `files` then."""
 
     shard: Shard
     files: dict[str, bytes]
     tally: Tally
+    is_same: bool
 
 
 def do(job: Job) -> Done:
     """Run the work on one shard, from bytes to bytes."""
-    frame = pl.read_parquet(io.BytesIO(job.data))
+    frame = pl.read_parquet(io.BytesIO(job.data) if isinstance(job.data, bytes) else job.data, glob=False)
     sifted = job.work(frame, job.common, job.extra)
     tally = tally_of(frame.height, job.size, sifted)
     if tally.rows_in != tally.rows_out + tally.rows_rejected:
         raise ValueError(f"{job.work.__module__}: {tally.rows_in} rows became {tally.rows_out} + {tally.rows_rejected}")
-    # Rows that are the frame itself are the bytes that they were read from: same rows, same bytes.
-    known = job.data if sifted.accepted is frame else None
-    shard, files = files_of(job.name, sifted, known, packed=job.packed)
-    return Done(shard, files, tally)
+    is_same = sifted.accepted is frame  # same rows, same bytes
+    shard, files = files_of(job.name, sifted, is_same=is_same)
+    return Done(shard, files, tally, is_same)
 
 
 def sift(
     step: str, source: Path, out: Path, work: Work, common: Any, settings: Settings, where: Engine, *,
-    extras: Mapping[str, Any] | None = None, packed: bool = True,
+    extras: Mapping[str, Any] | None = None,
 ) -> Tally:  # fmt: skip
     """Pass each shard of `source` through `work`, and write what comes of it to `out`.
 
@@ -68,7 +67,6 @@ def sift(
         settings: cache, progress.
         where: engine.
         extras: by name of a shard, what it needs for that one; None where it is not named.
-        packed: whether the table is compressed.
 
     Raises:
         StepError: `source` is no table.
@@ -76,19 +74,20 @@ def sift(
     memory = Memory(settings.cache / "shards" / step)
     shards, extras = read_index(source), extras or {}
     module = f"{work.__module__}.{getattr(work, '__qualname__', '')}"
-    keys = {shard.name: key_of(module, common, extras.get(shard.name), shard.sha256) for shard in shards}
+    # By name too, which files have: two shards may be the same bytes, as those of which nothing is left.
+    keys = {shard.name: key_of(module, common, extras.get(shard.name), shard.name, shard.sha256) for shard in shards}
     known = {shard.name: memory.recall(keys[shard.name], out) for shard in shards}
     fresh = [shard for shard in shards if known[shard.name] is None]
     jobs = (
-        Job(work, common, extras.get(shard.name), shard.name, shard.bytes, packed,
-            (source / part(shard.name)).read_bytes())
+        Job(work, common, extras.get(shard.name), shard.name, shard.bytes, where.carried(source / part(shard.name)))
         for shard in fresh
-    )  # fmt: skip
+    )
     progress = settings.runs / "progress" / f"{step}.json"
     with Progress(step, total=len(fresh), unit="shards", file=progress) as shown:
         for shard, done in zip(fresh, shown.over(where.map(do, jobs)), strict=True):
             noted = {"shard": done.shard._asdict(), "tally": done.tally.note()}
-            memory.keep(keys[shard.name], done.files, noted, out)
+            same = {part(shard.name): source / part(shard.name)} if done.is_same else {}
+            memory.keep(keys[shard.name], {**done.files, **same}, noted, out)
             # As it will be read when it is recalled, so that both ways give the same.
             known[shard.name] = json.loads(json.dumps(noted))
     tally, made = Tally(), [noted for noted in known.values() if noted is not None]

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from tasks.big_data.buffers import text_buffers
+from tasks.big_data.buffers import text_buffers, text_series
 from tasks.big_data.documents import Shard, part
 from tasks.big_data.engine import Engine
 from tasks.big_data.grams import BANDS, sketch_texts
@@ -23,10 +23,13 @@ from tasks.big_data.split import scores
 from tasks.params import Dedup
 
 U64 = NDArray[np.uint64]
-# Columns of a sketch after those of the bands: key of the text in two halves, what decides the side, which text, words.
-KEY, KEY_END, SCORE, ID, DIGEST, WORDS = range(BANDS, BANDS + 6)
-_COLUMNS = BANDS + 6
-_SKETCH, _BLOCKS = "sketch", "blocks"
+# Columns of a sketch after those of the bands: key of the text and the id in two halves, what decides the side, which
+# text, words.
+KEY, KEY_END, SCORE, ID, ID_END, DIGEST, WORDS = range(BANDS, BANDS + 7)
+_COLUMNS = BANDS + 7
+_SKETCH, _BLOCKS, _URIS = "sketch", "blocks", "uris"
+_BLOCK_BYTES, _ID_DIGITS = 16, 32
+_READ_BYTES = 32 << 20
 
 
 class Without(NamedTuple):
@@ -66,6 +69,17 @@ class Sketches:
             whole[self.starts[number] : self.starts[number + 1]] = self.column(column, number)
         return whole
 
+    def bands(self) -> Iterator[U64]:
+        """The column of each band; small ones are read together, as opening a file takes longer than reading it."""
+        together = min(max(_READ_BYTES // (8 * max(len(self), 1)), 1), BANDS)
+        for first in range(0, BANDS, together):
+            found = np.empty((min(together, BANDS - first), len(self)), np.uint64)
+            for number, shard in enumerate(self.shards):
+                path, count = self._folder / str(number) / _SKETCH, len(found) * shard.rows
+                data = np.fromfile(path, dtype=np.uint64, count=count, offset=first * shard.rows * 8)
+                found[:, self.starts[number] : self.starts[number + 1]] = data.reshape(len(found), -1)
+            yield from found
+
     def at(self, column: int, places: NDArray[np.int64]) -> U64:
         """A column at some sorted places."""
         found = np.empty(len(places), np.uint64)
@@ -78,6 +92,33 @@ class Sketches:
         bounds = np.searchsorted(places, self.starts)
         for number in np.flatnonzero(np.diff(bounds)):
             yield int(number), slice(int(bounds[number]), int(bounds[number + 1]))
+
+    def ids(self, places: NDArray[np.int64]) -> list[str]:
+        """Ids of the documents at some sorted places."""
+        digits = _digits(self.at(ID, places), self.at(ID_END, places))
+        return [digits[start : start + _ID_DIGITS] for start in range(0, len(digits), _ID_DIGITS)]
+
+    def ids_of(self, shard: int) -> pl.Series:
+        """Ids of all documents of a shard."""
+        digits = _digits(self.column(ID, shard), self.column(ID_END, shard)).encode()
+        ends = np.arange(0, len(digits) + 1, _ID_DIGITS)
+        return text_series(np.frombuffer(digits, np.uint8), ends)
+
+    def uris(self, places: NDArray[np.int64]) -> list[str]:
+        """Uris of the documents at some sorted places."""
+        found: list[str] = []
+        for number, mine in self.by_shard(places):
+            data, first = (self._folder / str(number) / _URIS).read_bytes(), 8 * (self.shards[number].rows + 1)
+            ends = np.frombuffer(data[:first], np.int64) + first
+            rows = places[mine] - self.starts[number]
+            bounds = zip(ends[rows].tolist(), ends[rows + 1].tolist(), strict=True)
+            found += [data[start:end].decode() for start, end in bounds]
+        return found
+
+    def n_blocks(self) -> int:
+        """Number of long blocks of all shards."""
+        files = (self._folder / str(number) / _BLOCKS for number in range(len(self.shards)))
+        return sum(file.stat().st_size for file in files) // _BLOCK_BYTES
 
     def blocks(self, shard: int) -> tuple[U64, NDArray[np.uint32]]:
         """Keys of the long blocks of a shard, sorted, and the row of each."""
@@ -111,7 +152,7 @@ def make_sketches(
 
 def _sketch(task: _Task) -> dict[str, bytes]:
     """Files of one shard."""
-    frame = pl.read_parquet(io.BytesIO(task.data), columns=["id", "source", "text", "digest"])
+    frame = pl.read_parquet(io.BytesIO(task.data), columns=["id", "uri", "source", "text", "digest"])
     data, offsets = text_buffers(frame["text"])
     least, rows = task.dedup.min_block_bytes, frame.height
     columns = np.empty((_COLUMNS, rows), np.uint64)
@@ -121,12 +162,23 @@ def _sketch(task: _Task) -> dict[str, bytes]:
     n_blocks = sketch_texts(data, offsets, least, counts, keys, columns[:BANDS], block_keys, block_rows)
     columns[KEY], columns[KEY_END] = keys.T if task.dedup.ignore_whitespace else _halves(frame["digest"])
     columns[SCORE] = scores(frame["id"].to_list())
-    columns[ID], columns[DIGEST], columns[WORDS] = _halves(frame["id"])[0], _halves(frame["digest"])[0], counts
+    columns[ID], columns[ID_END] = _halves(frame["id"])
+    columns[DIGEST], columns[WORDS] = _halves(frame["digest"])[0], counts
     columns[:BANDS, frame["source"].is_in(task.without.near).to_numpy()] = 0
     counted = ~frame["source"].is_in(task.without.blocks).to_numpy()[block_rows[:n_blocks].astype(np.int64)]
     block_keys, block_rows = block_keys[:n_blocks][counted], block_rows[:n_blocks][counted]
     order = np.lexsort((block_rows, block_keys))
-    return {_SKETCH: columns.tobytes(), _BLOCKS: np.stack([block_keys[order], block_rows[order]]).tobytes()}
+    uris, ends = text_buffers(frame["uri"])
+    return {
+        _SKETCH: columns.tobytes(),
+        _BLOCKS: np.stack([block_keys[order], block_rows[order]]).tobytes(),
+        _URIS: (ends - ends[0]).tobytes() + uris[ends[0] : ends[-1]].tobytes(),
+    }
+
+
+def _digits(halves: U64, ends: U64) -> str:
+    """Ids in hex, one after the other, from their halves."""
+    return np.stack([halves, ends], 1).astype(">u8").tobytes().hex()
 
 
 def _halves(digests: pl.Series) -> U64:

@@ -8,11 +8,12 @@ import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import numpy as np
+import polars as pl
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 from infra.settings import Settings
 from tasks.big_data import documents
+from tasks.big_data.merges import learned
 from tasks.big_data.mix import numbers, scrambled
 from tasks.big_data.sides import held_out_ids
 from tasks.params import Params
@@ -24,6 +25,8 @@ END_OF_TEXT = "<|endoftext|>"
 TOKENIZER_FILE = "tokenizer.json"
 _MB = 1_000_000
 _SALT = 0x2545F4914F6CDD1D
+# Of what chance gives, so that a sample does not fall short.
+_AMPLE = 1.5
 
 
 def run(params: Params, settings: Settings, out: Path) -> Report:
@@ -44,7 +47,7 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
         with Progress("tokenizer", total=len(shards), unit="shards", file=progress) as shown:
             texts = sample(source, kept_back, params.tokenizer.sample_mb * _MB, shown)
         sampled = sum(len(text.encode()) for text in texts)
-        tokenizer = train(iter(texts), params.tokenizer)
+        tokenizer = train(texts, params.tokenizer)
         tokenizer.save(str(out / TOKENIZER_FILE), pretty=False)
     size = tokenizer.get_vocab_size()
     facts = {
@@ -59,12 +62,17 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
     return Report(step="tokenizer", summary=summary, facts=facts)
 
 
-def train(texts: Iterator[str], tokenizer: TokenizerParams) -> Tokenizer:
+def train(texts: Iterable[str], tokenizer: TokenizerParams) -> Tokenizer:
     """Tokenizer of at most `vocab_size` tokens; `<|endoftext|>` is token 0, the 256 bytes come next."""
-    made = Tokenizer(models.BPE())
+    texts = list(texts)
+    model = learned(texts, tokenizer.vocab_size, tokenizer.min_frequency, END_OF_TEXT)
+    made = Tokenizer(model or models.BPE())
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
     made.post_processor = processors.ByteLevel(trim_offsets=False)
     made.decoder = decoders.ByteLevel()
+    if model is not None:
+        made.add_special_tokens([END_OF_TEXT])
+        return made
     trainer = trainers.BpeTrainer(
         vocab_size=tokenizer.vocab_size,
         min_frequency=tokenizer.min_frequency,
@@ -72,27 +80,32 @@ def train(texts: Iterator[str], tokenizer: TokenizerParams) -> Tokenizer:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    made.train_from_iterator(texts, trainer)
+    made.train_from_iterator(iter(texts), trainer)
     return made
 
 
 def sample(source: Path, kept_back: frozenset[str], size: int, shown: Progress) -> list[str]:
     """Training documents of at most `size` bytes in all: all of them, or those whose id has the lowest hash."""
     shards = documents.read_index(source)
-    if sum(shard.bytes for shard in shards) <= size:
+    total = sum(shard.bytes for shard in shards)
+    if total <= size:
         rows = (documents.read_shard(source, shard.name, ["id", "text"]) for shard in shown.over(shards))
         return [text for frame in rows for id_, text in frame.iter_rows() if id_ not in kept_back]
-    lowest: list[tuple[int, str]] = []
-    limit = 2**64 - 1
-    for shard in shown.over(shards):
-        frame = documents.read_shard(source, shard.name, ["id", "text"])
-        marks = scrambled(numbers(frame["id"]), _SALT, 0)
-        chosen = (marks <= limit) & ~frame["id"].is_in(list(kept_back)).to_numpy()
-        lowest = sorted([*lowest, *zip(marks[chosen].tolist(), frame["text"].filter(chosen), strict=True)])
-        ends = np.cumsum([len(text.encode()) for _, text in lowest])
-        lowest = lowest[: int(np.searchsorted(ends, size)) + 1]
-        limit = lowest[-1][0] if len(lowest) and ends[-1] >= size else limit
-    return list(cut((text for _, text in lowest), size))
+    out = pl.Series(sorted(kept_back), dtype=pl.String).implode()
+    share = _AMPLE * size / total
+    while True:
+        limit = int(min(share, 1) * (2**64 - 1))
+        found = [_low(documents.read_shard(source, shard.name, ["id", "text"]), limit) for shard in shown.over(shards)]
+        lowest = pl.concat(found).filter(~pl.col("id").is_in(out)).sort("mark", "text")
+        if share >= 1 or lowest["text"].str.len_bytes().sum() >= size:
+            return list(cut(lowest["text"], size))
+        share *= 4
+
+
+def _low(frame: pl.DataFrame, limit: int) -> pl.DataFrame:
+    """Rows whose id has a hash up to the limit, and the hash."""
+    marks = scrambled(numbers(frame["id"]), _SALT, 0)
+    return frame.with_columns(mark=pl.Series(marks)).filter(pl.col("mark") <= limit).rechunk()
 
 
 def cut(texts: Iterable[str], size: int) -> Iterator[str]:

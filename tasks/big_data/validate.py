@@ -8,6 +8,7 @@ Every row is judged here; Great Expectations gets of all rows the columns that t
 import hashlib
 import shutil
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import polars as pl
 
 from data_contracts.contract import DOCUMENTS, Contract
 from data_contracts.errors import ContractError
+from data_contracts.expectations import Tables, columns_of_table, ready, run_expectations
 from infra.settings import Settings
 from tasks.big_data import documents
 from tasks.big_data.documents import Sifted, Tally
@@ -41,12 +43,11 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
         if contract.key_rules or contract.query_rules:
             names = [*(rule.name for rule in contract.key_rules), *(rule.name for rule in contract.query_rules)]
             raise ContractError(f"{DOCUMENTS.name}: {', '.join(names)}: only packed tables may have such rules")
-        tally = part_table(source, out, contract, settings)
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(ready)  # takes seconds; what polars does meanwhile leaves it the other core
+            tally = part_table(source, out, contract, settings)
         if tally.rows_rejected > contract.max_rejected_share * tally.rows_in:
             raise StepError(_too_many(contract, tally, documents.read_rejected(out), _keep(out, kept_in)))
-        # Here, because Great Expectations takes seconds to import.
-        from data_contracts.expectations import Tables, columns_of_table, run_expectations
-
         tables = Tables(whole(out, columns_of_table(contract)), sample(out))
         failures = run_expectations(contract, tables, out / "data_docs")
     except ContractError as error:

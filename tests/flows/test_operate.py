@@ -66,13 +66,28 @@ def test_the_auth_string_comes_from_the_environment_or_a_file(tmp_path: Path, se
     assert server.auth_string(with_file) == "you:other"
 
 
-@pytest.mark.parametrize(("text", "said"), [(None, "cannot read"), ("secret", "expected user:password")])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "cannot read"),
+        ("secret", "expected user:password"),
+        ("jürgen:secret", "ABCD_AUTH_FILE: expected letters, digits and signs of ASCII alone"),
+        ("me:secret\nyou:secret", "ABCD_AUTH_FILE: expected letters, digits and signs of ASCII alone"),
+    ],
+)
 def test_an_auth_file_that_holds_none_is_refused_without_showing_it(tmp_path: Path, settings, text, said):
     if text:
         (tmp_path / "auth").write_text(text)
     with pytest.raises(SettingsError, match=said) as raised:
         server.auth_string(Settings(workspace=tmp_path, auth_file=Path("auth")))
     assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING"])
+def test_an_auth_string_that_prefect_cannot_compare_is_refused_wherever_it_stands(settings, monkeypatch, name: str):
+    monkeypatch.setenv(name, "me:geheimnisträger")
+    with pytest.raises(SettingsError, match=f"^{name}: expected .* of ASCII alone, found others; choose another$"):
+        server.configure(settings, quiet=True)
 
 
 def test_the_worker_does_not_see_what_only_the_server_needs(settings: Settings, monkeypatch: pytest.MonkeyPatch):

@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from tasks import params, presets
+from tasks.overrides import Overrides
 
 ROOT = Path(__file__).parents[2]
 GUIDE, KINDS = ROOT / "docs" / "your-text.md", ("prose", "code", "notes", "web")
@@ -116,11 +117,11 @@ def test_every_key_in_the_file_has_a_comment():
 
 
 def test_overrides_keep_bounds_and_refuse_unknown_keys():
-    assert params.Overrides(train={"tokens": 5000}).dotted() == [("train.tokens", 5000)]
+    assert Overrides(train={"tokens": 5000}).dotted() == [("train.tokens", 5000)]
     with pytest.raises(ValidationError):
-        params.Overrides(train={"tokens": 0})
+        Overrides(train={"tokens": 0})
     with pytest.raises(ValidationError):
-        params.Overrides(train={"token": 1})
+        Overrides(train={"token": 1})
 
 
 @pytest.mark.parametrize("kind", presets.CLEAN_PRESETS)

@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 from flows.run import _assignments
 from infra.settings import Settings
 from tasks import params
+from tasks.overrides import Overrides
 from tasks.source import Source, has_secret, split_glob
 
 MINIMAL = {"blueprint": {"preset": "nano"}}
@@ -106,7 +107,7 @@ def test_a_password_is_refused_and_not_repeated():
     with pytest.raises(params.ParamsError, match=r"\$\{VARIABLE\}") as error:
         parsed(source)
     with pytest.raises(ValidationError) as of_form:
-        params.Overrides(discover={"sources": [source]})
+        Overrides(discover={"sources": [source]})
     assert "hunter2" not in f"{error.value}{of_form.value}"
 
 
@@ -144,9 +145,9 @@ def test_a_glob_starts_in_a_folder(uri: str, parts: tuple[str, str]):
 
 
 def test_the_form_takes_strings_and_mappings():
-    schema = params.Overrides.model_json_schema()["$defs"]["DiscoverOverrides"]["properties"]["sources"]
+    schema = Overrides.model_json_schema()["$defs"]["DiscoverOverrides"]["properties"]["sources"]
     assert schema["anyOf"][0]["items"]["anyOf"][0] == {"type": "string"}
-    assert params.Overrides(discover={"sources": ["docs", ALL]}).dotted() == [("discover.sources", ("docs", ALL))]
+    assert Overrides(discover={"sources": ["docs", ALL]}).dotted() == [("discover.sources", ("docs", ALL))]
 
 
 @pytest.fixture

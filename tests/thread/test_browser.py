@@ -5,7 +5,6 @@ must show what it made, ask nobody outside, and tell no secret.
 """
 
 import json
-import os
 import re
 import secrets
 import subprocess
@@ -13,22 +12,19 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
-from urllib.parse import urlsplit
 
 import psutil
 import pytest
-from playwright.sync_api import BrowserContext, Locator, Page, Route, expect, sync_playwright
+from playwright.sync_api import expect
 
 from tests.conftest import Clone
 from tests.platforms import Platform
 from tests.processes import command_line
+from tests.screens import SECONDS, Screen, open_screen
 
 pytestmark = [pytest.mark.thread, pytest.mark.long, pytest.mark.timeout(1200)]
 
-CHROMIUM = Path("/usr/bin/chromium")
-# A busy machine draws a page of this UI in many seconds, and runs in minutes what takes one on a quiet machine.
-SECONDS = 120
+# A busy machine runs in minutes what takes one on a quiet machine.
 RUN_SECONDS = 900
 # Made anew each time: a clone of this project has this file, too.
 CANARIES = {
@@ -48,52 +44,11 @@ def up(small_clone: Clone) -> Iterator[Platform]:
     platform.down()
 
 
-class Screen:
-    """A page of a browser that reaches this machine only; keeps pictures, and what it was kept from."""
-
-    def __init__(self, context: BrowserContext, pictures: Path) -> None:
-        self.page: Page = context.new_page()
-        self.page.set_default_timeout(SECONDS * 1000)
-        self.refused: list[str] = []
-        self._pictures = pictures
-        context.route("**/*", self._route)
-
-    def _route(self, route: Route) -> None:
-        if urlsplit(route.request.url).hostname in ("127.0.0.1", "localhost", None):
-            route.continue_()
-        else:
-            self.refused.append(route.request.url)
-            route.abort()
-
-    def keep(self, name: str) -> None:
-        """Keep a picture of what is seen now."""
-        self.page.screenshot(path=self._pictures / f"{name}.png", full_page=True)
-
-    def button(self, name: str) -> Locator:
-        """A button with exactly this on it."""
-        return self.page.get_by_role("button", name=name, exact=True).first
-
-    def fill(self, field: str, kind: str, value: str) -> None:
-        """Give a field of the form a value: first its kind, then what appears for it."""
-        title = self.page.locator(".schema-form-property__label", has_text=re.compile(rf"^{field} \(Optional\)$"))
-        part = self.page.locator(".schema-form-property", has=title).last
-        part.get_by_role("button", name=kind, exact=True).click()
-        part.locator("input, textarea").fill(value)
-
-
 @pytest.fixture(scope="module")
 def screen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Screen]:
-    """A headless Chromium; its pictures go to ABCD_SCREENSHOTS, else to a temporary folder."""
-    if not CHROMIUM.exists():
-        pytest.skip("no Chromium: apt-get install chromium (tests/debian-packages.txt)")
-    pictures = Path(os.environ.get("ABCD_SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
-    pictures.mkdir(parents=True, exist_ok=True)
-    with sync_playwright() as driver:
-        # Root has no sandbox; containers have a small /dev/shm.
-        options = ["--no-sandbox", "--disable-dev-shm-usage"] if os.geteuid() == 0 else []
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=options)
-        yield Screen(browser.new_context(viewport={"width": 1400, "height": 1000}), pictures)
-        browser.close()
+    """A browser for all tests here."""
+    with open_screen(tmp_path_factory.mktemp("screenshots")) as screen:
+        yield screen
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """Document tables: nothing vanishes, same rows same bytes, one place a document."""
 
 import hashlib
+import io
 import json
 
 import polars as pl
@@ -66,3 +67,25 @@ def test_whole_tables_are_parted_without_loss(tmp_path):
     tally = write_all(tmp_path, rows.tail(43), rejected)
     assert (tally.rows_in, tally.rows_out, tally.rows_rejected) == (50, 43, 7)
     assert documents.read_rejected(tmp_path).height == 7
+
+
+def test_the_digest_of_rows_tells_every_change(workspace):
+    workspace.put("ingest", {"docs/a": "one", "docs/b": "two"})
+    frame = documents.read(workspace.out("ingest"))
+    changed = [frame.with_columns(pl.lit("x").alias(name)) for name in documents.COLUMNS if name != "text"]
+    moved = frame.with_columns(meta=pl.Series(["a", "b"])), frame.with_columns(meta=pl.Series(["ab", ""]))
+    texts = documents.with_texts(frame, {1: "other"})
+    all_ = [frame, *changed, *moved, texts, frame.reverse(), frame.head(1), frame.clear()]
+    assert len({documents.digest_of_rows(each) for each in all_}) == len(all_)
+    assert documents.digest_of_rows(pl.concat([frame.head(1), frame.tail(1)])) == documents.digest_of_rows(frame)
+
+
+def test_rows_come_back_as_they_were_written(workspace):
+    workspace.put("ingest", {"docs/a": "", "docs/b": "zwei\n" * 9})
+    frame = documents.read(workspace.out("ingest"))
+    rejected = frame.with_columns(reasons=pl.Series([["a", "b:c"], []], dtype=pl.List(pl.String)))
+    for each in (frame, rejected, frame.clear(), documents.REJECTED_SCHEMA.to_frame()):
+        again = pl.read_parquet(io.BytesIO(documents.document_bytes(each)))
+        assert again.schema == each.schema
+        assert again.equals(each)
+        assert documents.document_bytes(again) == documents.document_bytes(each)

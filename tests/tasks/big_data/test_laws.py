@@ -1,6 +1,8 @@
 """The laws of the data steps, on random corpora: nothing vanishes, nothing is made up, same inputs same bytes."""
 
 import json
+import random
+import shutil
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -9,10 +11,12 @@ from hypothesis import strategies as st
 from data_contracts.checking import check
 from data_contracts.contract import DOCUMENTS, RAW, Contract
 from data_contracts.tables import tables_of
-from tasks.big_data import documents, validate
+from tasks.big_data import documents, layout, validate
 from tasks.report import Report, StepError, step_output
 
 STEPS = ("ingest", "clean", "privacy", "dedup")
+STAGE = ("discover", *STEPS, "validate", "tokenizer", "pack", "describe")
+VOCABULARY = [first + second for first in ("pump", "valve", "motor", "seal", "shaft") for second in "abcdefgh"]
 WORDS = st.sampled_from(
     ["pump", "valve", "jane@corp.de", "10.1.2.30", "größer", "\x00", "\x07", "\ufffd", "-", "...", "\t", " ",
      "\r\n\r\n", "\u2028", "🙂", "e\u0301"]
@@ -76,17 +80,80 @@ def test_every_row_goes_on_or_is_kept_with_a_reason(make_workspace, corpus, min_
 def test_the_stage_from_files_to_tokens(workspace, corpus):
     """Real files of the standard library, by the whole stage; a second run from nothing is the same bytes."""
     workspace.set(discover={"sources": [str(corpus)]}, tokenizer={"vocab_size": 600})
-    steps = ("discover", *STEPS, "validate", "tokenizer", "pack", "describe")
-    workspace.run(*steps)
+    workspace.run(*STAGE)
     report = Report.read(workspace.out("pack"))
     raw = Contract.read_all(RAW)
     assert check(raw, tables_of(workspace.out("ingest"), raw)).broken == ()
     assert report.facts["held_out"]["documents"] == 30
     assert report.facts["train"]["documents"] > 100
     assert report.facts["train"]["bytes_per_token"] > 2
-    before = {step: workspace.bytes_of(step) for step in steps}
-    workspace.run(*steps, discover=True, cache=workspace.root / "another")
-    assert {step: workspace.bytes_of(step) for step in steps} == before
+    before = {step: workspace.bytes_of(step) for step in STAGE}
+    workspace.run(*STAGE, discover=True, cache=workspace.root / "another")
+    assert {step: workspace.bytes_of(step) for step in STAGE} == before
+
+
+def sentence(draw: random.Random) -> str:
+    words = " ".join(draw.choices(VOCABULARY, k=10))
+    return f"The {words} of the plant was seen to, and {draw.randint(1, 999)} of them are to be greased again.\n"
+
+
+def page(draw: random.Random) -> str:
+    """Sentences with a footer that all have, some with an address; now and then too short to be kept."""
+    body = "".join(sentence(draw) for _ in range(draw.choice([1, 8, 12, 30])))
+    return (
+        f"{body}\n{draw.choice(['', 'Ask jane.doe@corp.de.', '-'])}\nConfidential: for the staff of the plant only.\n"
+    )
+
+
+def change(files: dict[str, str], draw: random.Random) -> None:
+    """One night: files come, change, go, grow by a line, move; some are copies or near copies of others."""
+    for _ in range(draw.randint(2, 6)):
+        name = f"{draw.choice(['docs', 'more'])}/{draw.choice('abc')}/{draw.randrange(10**6)}.txt"
+        files[name] = page(draw)
+        if draw.random() < 0.4:
+            old = files[draw.choice(sorted(each for each in files if each.endswith(".txt")))]
+            files[name] = draw.choice([old, old + sentence(draw)])
+    texts = sorted(each for each in files if each.endswith(".txt"))
+    for name in draw.sample(texts, draw.randint(0, 4)):
+        text = files.pop(name)
+        if draw.random() < 0.7:
+            files[draw.choice([name, name.replace(".txt", "-moved.txt")])] = text + draw.choice(["", sentence(draw)])
+    files["docs/rows.jsonl"] += json.dumps({"text": page(draw)}) + "\n" + draw.choice(["", "broken\n"])
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("seed", range(3))
+def test_nights_with_new_changed_and_deleted_files_leave_the_bytes_of_a_run_from_nothing(
+    make_workspace, monkeypatch, seed
+):
+    """Of every file of every step of the stage, with shards of a few documents each."""
+    monkeypatch.setattr(layout, "SHARD_BYTES", 16_384)
+    monkeypatch.setattr(layout, "_MEAN_BYTES", 8_192)
+    draw, files = random.Random(seed), {"docs/rows.jsonl": ""}
+    for _ in range(20):
+        change(files, draw)
+
+    def run(workspace) -> dict[str, bytes]:
+        shutil.rmtree(workspace.root / "docs", ignore_errors=True)
+        shutil.rmtree(workspace.root / "more", ignore_errors=True)
+        for name, text in files.items():
+            workspace.file(name, text)
+        more = {"uri": "more", "weight": 2.5}
+        workspace.set(discover={"sources": ["docs", more]}, tokenizer={"vocab_size": 400}, pack={"min_held_out": 5})
+        workspace.run(*STAGE, discover=True)
+        return {f"{step}/{name}": data for step in STAGE for name, data in workspace.bytes_of(step).items()}
+
+    kept = make_workspace()
+    run(kept)
+    assert len(documents.read_index(kept.out("ingest"))) > 10
+    for _ in range(4):
+        change(files, draw)
+        after, fresh = run(kept), run(make_workspace())
+        assert [name for name in sorted(after.keys() | fresh.keys()) if after.get(name) != fresh.get(name)] == []
+    reasons = json.loads(after["dedup/report.json"])["reasons"]
+    assert {"duplicate_of", "near_duplicate_of"} <= reasons.keys()
+    assert json.loads(after["clean/report.json"])["facts"]["boilerplate_lines"]
 
 
 @pytest.mark.parametrize("step", ["ingest", "clean", "privacy", "dedup", "validate", "tokenizer", "pack", "describe"])

@@ -1,5 +1,6 @@
 """A step over shards: each document once, the same bytes on one core and on all, unchanged shards not done again."""
 
+import shutil
 from collections import Counter
 
 import polars as pl
@@ -97,6 +98,17 @@ def test_only_what_is_new_is_done(workspace):
     assert len(SEEN) == 5
 
 
+def test_shards_of_the_same_bytes_are_remembered_apart(workspace):
+    """As shards of which nothing is left are: their files have other names."""
+    shards(workspace, {"a": {}, "b": {}, "c": {"x/1": "one"}})
+    first = run(workspace).note()
+    before = workspace.bytes_of("step")
+    assert {"part-a.parquet", "part-b.parquet", "part-c.parquet"} <= before.keys()
+    shutil.rmtree(workspace.out("step"))
+    assert run(workspace).note() == first
+    assert workspace.bytes_of("step") == before
+
+
 def test_what_is_remembered_wrongly_is_made_again(workspace):
     shards(workspace, THREE)
     run(workspace)
@@ -139,3 +151,19 @@ def test_a_work_that_loses_rows_is_found_out(workspace):
     workspace.out("step").mkdir()
     with pytest.raises(ValueError, match=r"test_sift: 2 rows became 1 \+ 0"):
         sift("step", workspace.out("ingest"), workspace.out("step"), losing, None, workspace.settings(), InProcess())
+
+
+def unchanged(frame: pl.DataFrame, _common: None, _extra: None) -> Sifted:
+    return sifted(frame, {1: ("no",)} if frame.height > 1 else {}, {})
+
+
+def test_a_shard_that_goes_on_as_it_is_is_the_same_file(workspace):
+    shards(workspace, THREE)
+    source, out = workspace.out("ingest"), workspace.out("step")
+    for again in (False, True):  # the second time from memory
+        out.mkdir(exist_ok=True)
+        sift("step", source, out, unchanged, None, workspace.settings(), InProcess())
+        same = {name: (out / name).samefile(source / name) for name in map(documents.part, THREE)}
+        assert same == {"part-a.parquet": False, "part-b.parquet": True, "part-c.parquet": True}, again
+    assert documents.read_index(out)[1:] == documents.read_index(source)[1:]
+    assert workspace.texts("step") == {"x/1": "one", "y/1": "three", "z/1": "four"}
