@@ -70,7 +70,8 @@ class Workspace:
 
     def run(self, *targets: str, sources: Sequence[str], **values: Any) -> pl.DataFrame:
         """Set params, bring the graph up to date; bits of each held-out page."""
-        said = {"discover.sources": [f"sources/{name}.jsonl" for name in sources], "discover.name": NAME, **SHAPE}
+        paths = [f"sources/{name}.jsonl" for name in sources]
+        said = {"discover.sources": paths, "discover.name": NAME, "discover.base": None, **SHAPE}
         said |= {key.replace("__", "."): value for key, value in values.items()}
         params_file.override(self.root / params_file.PARAMS_FILE, said.items())
         command = [sys.executable, "-m", "dvc", "repro", *targets]

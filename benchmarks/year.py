@@ -145,7 +145,7 @@ class Year:
                 if step == "evaluate":
                     facts = {"bits_per_byte": 2.2 + quality, "byte_3gram": 3.0}
                 if step == "pack":
-                    facts = {"train": {"tokens": 10_000, "bytes": 30_000}}
+                    facts = {"train": {"distinct_tokens": 10_000, "distinct_bytes": 30_000}}
                 Report(step=step, facts=facts).write(artifacts / step)
         model = f"night {night.number}"
         score(held_out, model, quality).write_parquet(artifacts / "evaluate" / "documents.parquet")
