@@ -177,7 +177,7 @@ def ids_of(uris: pl.Series) -> pl.Series:
 def digests_of(texts: pl.Series) -> pl.Series:
     """The same of each text of a column, from its bytes."""
     data, ends = text_buffers(texts)
-    view, sha256 = memoryview(data), hashlib.sha256
+    view, sha256 = data.data, hashlib.sha256
     found = [sha256(view[start:end]).hexdigest() for start, end in pairwise(ends.tolist())]
     return pl.Series("digest", found, dtype=pl.String)
 
