@@ -8,7 +8,7 @@ import polars as pl
 
 from data_contracts.contract import ROW_COUNT, Contract, QueryRule, RowRule
 from data_contracts.errors import ContractError
-from data_contracts.uniqueness import repeats
+from data_contracts.uniqueness import hashed, joined, repeats
 
 EXAMPLES = 3
 _SHOWN = 60
@@ -85,36 +85,43 @@ def _file_of(contract: Contract) -> str:
 
 def _check_table(contract: Contract, source: Source) -> tuple[int, list[Broken]]:
     """Rows of a table, and broken rules of rows and of columns."""
-    counts: dict[str, _Count] = {}
+    counts = {rule.name: _Count() for rule in contract.row_rules}
     types: dict[str, str] = {}
-    rows = 0
-    again = contract.repeats(lambda: (_seen(part, contract, {}) for part in source.parts()))
+    alone = [rule for rule in contract.row_rules if rule.check != "unique"]
+    unique = {rule.name: rule.columns for rule in contract.key_rules} | contract.unique
+    hashes, rows = [], 0
     for part in source.parts():
         frame = _seen(part, contract, types)
-        broken = contract.broken(frame, again.slice(rows, frame.height))
-        for rule in contract.row_rules:
-            _note(counts.setdefault(rule.name, _Count()), frame, rule, broken[rule.name])
+        broken = frame.select(rule.broken() for rule in alone)
+        for rule in alone:
+            _note(counts[rule.name], frame, rule, broken[rule.name])
+        hashes += [hashed(frame, unique)] if unique else []
         rows += frame.height
+
+    def seen() -> Iterator[pl.DataFrame]:
+        return (_seen(part, contract, {}) for part in source.parts())
+
+    again = repeats(seen, unique, joined(hashes, unique))
+    for rule in contract.row_rules:
+        if rule.check == "unique" and again[rule.name].any():
+            at = 0
+            for frame in seen():
+                _note(counts[rule.name], frame, rule, again[rule.name].slice(at, frame.height))
+                at += frame.height
     found = [Broken(contract.name, f"{column}.type", str(contract.columns[column]), kind)
              for column, kind in types.items()]  # fmt: skip
     found += [
         Broken(contract.name, rule.name, _expected(rule), f"{counts[rule.name].rows:,} rows",
                tuple(counts[rule.name].examples))
         for rule in contract.row_rules
-        if rule.column not in types and rule.name in counts and counts[rule.name].rows
+        if rule.column not in types and counts[rule.name].rows
     ]  # fmt: skip
-    found += _keys(contract, source, types)
+    found += [
+        Broken(contract.name, rule.name, f"each {', '.join(rule.columns)} once", f"{number:,} rows")
+        for rule in contract.key_rules
+        if not types.keys() & set(rule.columns) and (number := int(again[rule.name].sum()))
+    ]
     return rows, found + list(_table_rules(contract, source, rows, types))
-
-
-def _keys(contract: Contract, source: Source, types: Mapping[str, str]) -> Iterator[Broken]:
-    keys = {rule.name: rule.columns for rule in contract.key_rules if not types.keys() & set(rule.columns)}
-    if not keys:
-        return
-    again = repeats(lambda: (_seen(part, contract, {}) for part in source.parts()), keys)
-    for name, columns in keys.items():
-        if number := int(again[name].sum()):
-            yield Broken(contract.name, name, f"each {', '.join(columns)} once", f"{number:,} rows")
 
 
 def _seen(part: pl.DataFrame, contract: Contract, types: dict[str, str]) -> pl.DataFrame:

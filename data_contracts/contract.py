@@ -152,13 +152,18 @@ class Contract:
         """Columns of which no value may come twice."""
         return tuple(rule.column for rule in self.row_rules if rule.check == "unique")
 
+    @property
+    def unique(self) -> dict[str, tuple[str]]:
+        """Columns of which no value may come twice, by rule."""
+        return {rule.name: (rule.column,) for rule in self.row_rules if rule.check == "unique"}
+
     def repeats(self, parts: Callable[[], Iterable[pl.DataFrame]]) -> pl.DataFrame:
         """Broken `unique` rules, a boolean column each: rows of a whole table whose value came before.
 
         Args:
             parts: gives the table's parts, in their order, with `unique_columns` at least; called twice if need be.
         """
-        return repeats(parts, {rule.name: (rule.column,) for rule in self.row_rules if rule.check == "unique"})
+        return repeats(parts, self.unique)
 
     def judge(self, frame: pl.DataFrame, repeats: pl.DataFrame | None = None) -> Judged:
         """Part rows by the row rules; rows that all keep them come back as the frame that was given.

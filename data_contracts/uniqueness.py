@@ -9,16 +9,19 @@ import numpy as np
 import polars as pl
 
 Parts = Callable[[], Iterable[pl.DataFrame]]
+Rules = Mapping[str, Sequence[str]]
 
 
-def repeats(parts: Parts, rules: Mapping[str, Sequence[str]]) -> pl.DataFrame:
+def repeats(parts: Parts, rules: Rules, hashes: pl.DataFrame | None = None) -> pl.DataFrame:
     """A boolean column for each rule: rows whose values came in a row before; a missing value comes never.
 
     Args:
         parts: gives the parts of a table in their order; called again if hashes are the same.
         rules: name of a rule -> columns whose values together must not come twice.
+        hashes: of all parts, where they have been read already.
     """
-    hashes = _hashes(parts(), rules)
+    if hashes is None:
+        hashes = joined((hashed(part, rules) for part in parts() if rules), rules)
     found: dict[str, pl.Series] = {}
     for name, columns in rules.items():
         marks = np.zeros(hashes.height, np.bool_)
@@ -33,13 +36,17 @@ def _values(columns: Sequence[str]) -> pl.Expr:
     return pl.col(columns[0]) if len(columns) == 1 else pl.struct(columns)
 
 
-def _hashes(parts: Iterable[pl.DataFrame], rules: Mapping[str, Sequence[str]]) -> pl.DataFrame:
-    hashed = [
+def hashed(part: pl.DataFrame, rules: Rules) -> pl.DataFrame:
+    """A column of hashes for each rule."""
+    return part.select(
         pl.when(pl.all_horizontal(pl.col(columns).is_not_null())).then(_values(columns).hash()).alias(name)
         for name, columns in rules.items()
-    ]
-    empty = pl.DataFrame(schema=dict.fromkeys(rules, pl.UInt64()))
-    return pl.concat([empty, *(part.select(hashed) for part in parts)]) if hashed else empty
+    )
+
+
+def joined(hashes: Iterable[pl.DataFrame], rules: Rules) -> pl.DataFrame:
+    """Hashes of all parts."""
+    return pl.concat([pl.DataFrame(schema=dict.fromkeys(rules, pl.UInt64())), *hashes])
 
 
 def _twice(hashes: pl.Series) -> pl.Series:

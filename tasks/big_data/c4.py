@@ -50,6 +50,15 @@ def is_of(data: Bytes, begin: int) -> bool:
     return data[begin] | 0x20 == 111 and data[begin + 1] | 0x20 == 102
 
 
+@step_of_a_pass
+def may_be_phrase(word: np.uint64, size: int) -> bool:
+    """Whether a word of fewer than eight letters, in the lowest bytes of a number, is "of" or ends in "lorem"."""
+    folded = word | np.uint64(0x2020202020202020)
+    if size < 5:
+        return bool(size == 2 and folded & np.uint64(0xFFFF) == 0x666F)
+    return bool(folded >> np.uint64(8 * (size - 5)) & np.uint64(0xFFFFFFFFFF) == 0x6D65726F6C)
+
+
 @part_of_a_pass
 def phrases(data: Bytes, begin: int, end: int, line: int, stop: int) -> int:
     """What C4 looks for that has a word in this part: 1 JavaScript, 2 a policy, 4 lorem ipsum; 8 is a curly bracket."""

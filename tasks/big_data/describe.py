@@ -19,6 +19,7 @@ from infra.settings import Settings
 from tasks.big_data import charts, documents, samples
 from tasks.big_data.charts import LENGTHS, Chart
 from tasks.big_data.decontaminate import CONTAMINATED_FILE
+from tasks.big_data.nearly import STRICTER, nearly_dropped
 from tasks.big_data.privacy import pinned_names
 from tasks.big_data.samples import Redact, Sample
 from tasks.page import template
@@ -43,7 +44,7 @@ _MEANINGS = {
     "only_repeated_blocks": "nothing is left of it but passages that stand in other documents too",
     "contaminated": "shares long passages with a file of an evaluation",
 }
-_CONTAMINATED_SHOWN = 10
+_CONTAMINATED_SHOWN, _NEARLY_SHOWN = 10, 3
 
 
 class Line(NamedTuple):
@@ -66,6 +67,7 @@ class Dropped(NamedTuple):
     number: int
     meaning: str
     samples: list[Sample]
+    nearly: list[Sample]
 
 
 def run(params: Params, settings: Settings, out: Path) -> Report:
@@ -77,17 +79,21 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
     artifacts = settings.artifacts
     reports = {step: _report(artifacts / step) for step in (*STEPS, "pack")}
     redact = Redact(params.privacy, pinned_names(params, settings))
+    measured = samples.measured(artifacts / "validate")
+    found = nearly_dropped(measured, params.clean, reports["clean"].facts["presets"], _NEARLY_SHOWN)
+    nearly = {("clean", reason): ids for reason, ids in found.items()}
     dropped = [
-        Dropped(step, reason, reports[step].reasons.get(reason, 0), _meaning(reason, reports[step]), shown)
+        Dropped(step, reason, reports[step].reasons.get(reason, 0), _meaning(reason, reports[step]), shown,
+                samples.of_rows(measured.filter(pl.col("id").is_in(nearly.get((step, reason), []))), redact))
         for step in STEPS
         for reason, shown in _most_first(samples.dropped(artifacts / step, redact), reports[step].reasons)
-    ]
+    ]  # fmt: skip
     kept = samples.kept(artifacts / "validate", redact)
     page = _template().render(
         funnel=_funnel(reports),
         sources=_by_source(reports, redact),
         names={source: redact.text(source) for source in _sources(reports)},
-        charts=_charts(artifacts, reports),
+        charts=_charts(artifacts, measured["text"]),
         personal=_personal(reports["privacy"], redact),
         groups=_groups(reports["dedup"], redact),
         dedup=reports["dedup"].facts,
@@ -96,11 +102,12 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
         clean=reports["clean"].facts,
         pack=reports["pack"].facts,
         kept=kept,
+        stricter=f"{STRICTER:.0%}",
         dropped=dropped,
     )
     (out / PAGE).write_text(page, encoding="utf-8")
     shutil.copytree(artifacts / "validate" / "data_docs", out / DOCS)
-    number = len(kept) + sum(len(each.samples) for each in dropped)
+    number = len(kept) + sum(len(each.samples) + len(each.nearly) for each in dropped)
     last = reports["validate"].rows_out or 0
     return Report(
         step="describe",
@@ -150,7 +157,7 @@ def _by_source(reports: Mapping[str, Report], redact: Redact) -> list[tuple[str,
     return found
 
 
-def _charts(artifacts: Path, reports: Mapping[str, Report]) -> list[Chart]:
+def _charts(artifacts: Path, measured: pl.Series) -> list[Chart]:
     index = pl.scan_parquet(artifacts / "pack" / "documents.parquet", glob=False).filter(pl.col("epoch") == 0)
     sizes = index.select("bytes").collect(engine="streaming")["bytes"].to_numpy()
     counts = np.bincount(np.searchsorted(LENGTHS, sizes, side="right"), minlength=len(LENGTHS) + 1)
@@ -165,7 +172,7 @@ def _charts(artifacts: Path, reports: Mapping[str, Report]) -> list[Chart]:
     return [
         charts.lengths(counts.tolist()),
         Chart("Language", note, charts.ranked(languages)),
-        *charts.qualities(samples.measured(artifacts / "validate")),
+        *charts.qualities(measured),
     ]
 
 

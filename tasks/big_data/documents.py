@@ -177,7 +177,7 @@ def ids_of(uris: pl.Series) -> pl.Series:
 def digests_of(texts: pl.Series) -> pl.Series:
     """The same of each text of a column, from its bytes."""
     data, ends = text_buffers(texts)
-    view, sha256 = memoryview(data), hashlib.sha256
+    view, sha256 = data.data, hashlib.sha256
     found = [sha256(view[start:end]).hexdigest() for start, end in pairwise(ends.tolist())]
     return pl.Series("digest", found, dtype=pl.String)
 
@@ -186,15 +186,10 @@ def with_texts(frame: pl.DataFrame, texts: Mapping[int, str]) -> pl.DataFrame:
     """The frame with other texts in some rows (by number from 0), their digests made anew."""
     if not texts:
         return frame
-    rows = pl.DataFrame(
-        {"row": list(texts), "new": list(texts.values()), "mark": [digest_of(text) for text in texts.values()]},
-        schema={"row": pl.UInt32, "new": pl.String, "mark": pl.String},
-    )
-    return (
-        frame.with_row_index("row")
-        .join(rows, on="row", how="left", maintain_order="left")
-        .with_columns(text=pl.coalesce("new", "text"), digest=pl.coalesce("mark", "digest"))
-        .select(frame.columns)
+    rows, digests = list(texts), [digest_of(text) for text in texts.values()]
+    return frame.with_columns(
+        text=frame["text"].scatter(rows, pl.Series(list(texts.values()))),
+        digest=frame["digest"].scatter(rows, pl.Series(digests)),
     )
 
 

@@ -40,13 +40,18 @@ HARD_CASES = (
     "\u00a0\u2003x\u3000\u2028y\u200b\ufeff", " \u00a0 \u00a0", "a  b   c    d", "===== ----- _____ ***",
     "\U000323b0's \u088f's",
 )  # fmt: skip
+# Texts of a call: so many that it does not count, so few that they stay in the cache.
+_AT_ONCE = 1024
 _SAMPLE_DOCUMENTS, _SAMPLE_CHARACTERS = 64, 4096
+
+
+Ids = NDArray[np.unsignedinteger]
 
 
 class Encoded(NamedTuple):
     """Ids of texts one after the other, each with its end token, and how many each has, the end token included."""
 
-    ids: NDArray[np.uint32]
+    ids: Ids
     counts: NDArray[np.int64]
 
 
@@ -81,24 +86,37 @@ class Encoder:
         """Number of tokens."""
         return int(self._tokenizer.get_vocab_size())
 
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Smallest type that takes every token."""
+        return np.dtype(np.uint16 if self.vocab_size <= np.iinfo(np.uint16).max else np.uint32)
+
     def encode(self, texts: pl.Series) -> Encoded:
         """Ids of a column of texts."""
+        parts = [self._some(texts[start : start + _AT_ONCE]) for start in range(0, len(texts), _AT_ONCE)]
+        empty = np.empty(0, self.dtype), np.empty(0, np.int64)
+        ids, counts = zip(empty, *parts, strict=True)
+        return Encoded(np.concatenate(ids), np.concatenate(counts))
+
+    def _some(self, texts: pl.Series) -> Encoded:
         is_odd = self._is_odd(texts)
         ids, ends = self._together(texts.set(pl.Series(is_odd), "") if is_odd.any() else texts)
         if len(ends) != len(texts):  # the library is not what it was when it was checked
             is_odd[:] = True
-            ids, ends = _only_ends(len(texts))
+            ids, ends = _only_ends(len(texts), self.dtype)
         return self._with_odd(ids, ends, texts, is_odd)
 
-    def _together(self, texts: pl.Series) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-        """Ids of all texts by one call, as one for each takes longer, and the places of their end tokens."""
-        if self._fast is None or not len(texts):
-            return _only_ends(len(texts))
+    def _together(self, texts: pl.Series) -> tuple[Ids, NDArray[np.int64]]:
+        """Ids of texts by one call, as one for each takes longer, and the places of their end tokens."""
+        if self._fast is None:
+            return _only_ends(len(texts), self.dtype)
         from gigatoken.gigatoken_rs import BytesSource, PadTruncate
 
-        data = (texts.str.join(self._end) + self._end).cast(pl.Binary).item()
+        # The empty text after them has the last of them end, too.
+        data = pl.concat([texts, pl.Series([""])]).str.join(self._end).cast(pl.Binary).item()
         # This way in releases the GIL.
         ((ids,), _) = self._fast.encode_batch_padded(BytesSource(data), PadTruncate(END_OF_TEXT_ID), parallel=False)
+        ids = ids.astype(self.dtype)
         return ids, np.flatnonzero(ids == END_OF_TEXT_ID)
 
     def _is_odd(self, texts: pl.Series) -> NDArray[np.bool_]:
@@ -112,15 +130,13 @@ class Encoder:
         is_odd[rows.to_numpy()] |= texts[rows].str.contains(KNOWN_TO_ONE).to_numpy()
         return is_odd
 
-    def _with_odd(
-        self, ids: NDArray[np.uint32], ends: NDArray[np.int64], texts: pl.Series, is_odd: NDArray[np.bool_]
-    ) -> Encoded:
+    def _with_odd(self, ids: Ids, ends: NDArray[np.int64], texts: pl.Series, is_odd: NDArray[np.bool_]) -> Encoded:
         """Put ids of odd texts, which `tokenizers` gives, before their end tokens."""
         counts = np.diff(ends, prepend=-1)
         if is_odd.any():
             given = self._tokenizer.encode_batch_fast(texts.filter(is_odd).to_list(), add_special_tokens=False)
             lengths = np.array([len(each.ids) for each in given])
-            theirs = np.fromiter(chain.from_iterable(each.ids for each in given), np.uint32, lengths.sum())
+            theirs = np.fromiter(chain.from_iterable(each.ids for each in given), self.dtype, lengths.sum())
             ids = np.insert(ids, np.repeat(ends[is_odd], lengths), theirs)
             counts[is_odd] += lengths
         return Encoded(ids, counts)
@@ -135,9 +151,9 @@ class Encoder:
         return next((text for text, agrees in zip(texts, same, strict=True) if not agrees), None)
 
 
-def _only_ends(number: int) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+def _only_ends(number: int, dtype: np.dtype[Any]) -> tuple[Ids, NDArray[np.int64]]:
     """What texts without a token become."""
-    return np.full(number, END_OF_TEXT_ID, np.uint32), np.arange(number)
+    return np.full(number, END_OF_TEXT_ID, dtype), np.arange(number)
 
 
 def _load_fast(tokenizer: bytes, end: str) -> Any:

@@ -67,3 +67,6 @@ FIELDS = (
 STATISTICS = np.dtype([(name, np.int64) for name in FIELDS])
 # In place of a share of repeated n-grams: they are counted, however few there are.
 COUNTED = -1.0
+# Further places in a row while its document is read: words so far; whether the last one ended a sentence; how many did
+# in this line.
+COUNT, ENDED, ENDS = range(len(FIELDS), len(FIELDS) + 3)

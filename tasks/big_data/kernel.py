@@ -8,17 +8,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.big_data.c4 import c4_keeps, is_of, phrases
+from tasks.big_data.c4 import c4_keeps, is_of, may_be_phrase, phrases
 from tasks.big_data.characters import NEWLINE, SENTENCE_END, SPACE, classes
 from tasks.big_data.figures import (
     ALPHANUMERICS,
     BULLET_LINES,
     CHARACTERS,
+    COUNT,
     COUNTED,
     ELLIPSIS_LINES,
+    ENDED,
     ENDED_LINES,
+    ENDS,
     FIELDS,
     FILLED_LINES,
+    LETTERLESS_WORDS,
     LINE_FEEDS,
     LINES,
     LONGEST_LINE,
@@ -28,6 +32,8 @@ from tasks.big_data.figures import (
     SHORT_LINES,
     STATISTICS,
     STOPS,
+    SYMBOL_CHARACTERS,
+    SYMBOL_WORDS,
     WORD_CHARACTERS,
     WORDS,
     WRITTEN_LINES,
@@ -51,21 +57,19 @@ from tasks.big_data.octets import (
     long_word,
     part_end,
 )
-from tasks.big_data.passes import part_of_a_pass, whole_pass
+from tasks.big_data.passes import part_of_a_pass, step_of_a_pass, whole_pass
 from tasks.big_data.repetition import ROLL, most_repeated, ngrams, repeats
 from tasks.big_data.signs import note_simple
-from tasks.big_data.vocabulary import ABBREVIATIONS, MULTIPLIER, SEED, STOP_BYTES, STOP_WORDS, slots
+from tasks.big_data.vocabulary import MULTIPLIER, SEED, STOP_BYTES, known_words
 from tasks.big_data.words import (
-    COUNT,
-    ENDED,
-    ENDS,
     continuations,
+    is_abbreviation,
     kind_at,
     last_at,
     note_part,
     note_parts,
     note_word,
-    slot_of,
+    stop_bits,
 )
 
 SHORT_LINE_CHARACTERS = 30  # FineWeb
@@ -108,7 +112,7 @@ def _measured(
 ) -> NDArray[Any]:
     """Figures of every document; for a long one the pass ends early and goes on with more room."""
     out = np.zeros((len(offsets) - 1, len(FIELDS)), np.int64)
-    tables = (*classes(), *slots(STOP_WORDS), slots(ABBREVIATIONS)[0])
+    tables = (*classes(), known_words())
     done, room = 0, _ROOM
     shares = np.full(len(out), COUNTED) if harmless is None else harmless
     # One kind of array, so that the pass is compiled once.
@@ -118,8 +122,8 @@ def _measured(
         codes, spots = np.empty((3, room), np.uint64), np.empty((5, room + 1), np.int64)
         keys, values = np.empty(4 * room, np.uint64), np.empty(4 * room, np.int64)
         done = _measure(
-            data, offsets, shares, done, out, *tables, *codes, *spots, keys, values, keys.view(np.uint8),
-            np.zeros(3, np.int64), kept, ends,
+            data, offsets, shares, done, out, np.zeros(ENDS + 1, np.int64), *tables, *codes, *spots, keys, values,
+            keys.view(np.uint8), kept, ends,
         )  # fmt: skip
         room *= 4
     return out.view(STATISTICS)[:, 0]
@@ -127,10 +131,9 @@ def _measured(
 
 @whole_pass
 def _measure(
-    data: Bytes, offsets: Offsets, shares: Shares, done: int, out: Ints, of_byte: Bits, of_point: Bits, stops: Codes,
-    stop_bits: Ints,
-    shorts: Codes, codes: Codes, lines: Codes, blocks: Codes, places: Ints, sizes: Ints, block_sizes: Ints,
-    spots: Ints, level: Ints, keys: Codes, values: Ints, seen: Bytes, now: Ints, kept: Bytes, ends: Offsets,
+    data: Bytes, offsets: Offsets, shares: Shares, done: int, out: Ints, row: Ints, of_byte: Bits, of_point: Bits,
+    known: Codes, codes: Codes, lines: Codes, blocks: Codes, places: Ints, sizes: Ints, block_sizes: Ints, spots: Ints,
+    level: Ints, keys: Codes, values: Ints, seen: Bytes, kept: Bytes, ends: Offsets,
 ) -> int:  # fmt: skip
     """Fill `out` from one document on; write lines that C4 keeps, and where each document ends, where there is room.
 
@@ -139,9 +142,8 @@ def _measure(
     """
     writes = len(kept) > 0
     for document in range(done, len(offsets) - 1):
-        start, end, row = offsets[document], offsets[document + 1], out[document]
+        start, end = offsets[document], offsets[document + 1]
         row[:] = 0
-        now[:] = 0
         places[0] = 0
         written = n_blocks = block_size = 0
         block = line_code = np.uint64(SEED)
@@ -150,7 +152,7 @@ def _measure(
         while i < end:
             line, start_at, last, chunks, longest, rare, extra = i, np.int64(-1), i, 0, 0, 0, 0
             line_code = np.uint64(SEED)
-            now[ENDED] = now[ENDS] = 0
+            row[ENDED] = row[ENDS] = 0
             while i < end:
                 value = eight(data, i)
                 size = letters(value)
@@ -162,6 +164,41 @@ def _measure(
                         line_code = (line_code ^ np.uint64(data[i])) * np.uint64(MULTIPLIER)
                         i += 1
                         continue
+                simple = 0
+                if 0 < size < 8 and i + size < end:
+                    simple = _simple(data, i, size, value, end, known)
+                if simple:
+                    # By far the most: a word and a space, or a word, a sign and a space.
+                    n, whole = row[COUNT], size + simple - 1
+                    if n + 2 >= len(codes):
+                        return document
+                    word = first(value, size)
+                    code, at = hash_of_few(word, size), places[n] + size
+                    codes[n], places[n + 1] = code, at
+                    row[ALPHANUMERICS] += size
+                    if row[ENDED]:
+                        row[ENDED] = 0
+                        row[ENDS] += 1
+                    row[STOPS] |= stop_bits(known, code)
+                    if simple == 2:
+                        sign = value >> np.uint64(8 * size) & np.uint64(0xFF)
+                        codes[n + 1], places[n + 2] = hash_of_few(sign, 1), at + 1
+                        row[SYMBOL_WORDS] += 1
+                        row[SYMBOL_CHARACTERS] += 1
+                        row[LETTERLESS_WORDS] += 1
+                        if sign == 46:
+                            row[ENDED] = 1
+                        code = hash_of_few(first(value, whole), whole)
+                    row[COUNT] = n + simple
+                    line_code = (((line_code ^ code) * ROLL) ^ np.uint64(32)) * np.uint64(MULTIPLIER)
+                    chunks += 1
+                    start_at = i if start_at < 0 else start_at
+                    last = i + whole
+                    longest = max(longest, whole)
+                    if (size > 5) & has_rare(word) or (simple == 1 and may_be_phrase(word, size)):
+                        rare |= phrases(data, i, last, line, end)
+                    i = last + 1
+                    continue
                 begin, signs = i, 0
                 if size < 8:
                     value = first(value, size)
@@ -186,25 +223,25 @@ def _measure(
                 start_at = begin if start_at < 0 else start_at
                 last = i
                 longest = max(longest, size)
-                n = now[COUNT]
+                n = row[COUNT]
                 if n + min(size, _LONGEST_PART) >= len(codes):
                     return document
                 if is_word:
-                    codes[n], places[n + 1], now[COUNT] = code, places[n] + size, n + 1
+                    codes[n], places[n + 1], row[COUNT] = code, places[n] + size, n + 1
                     row[ALPHANUMERICS] += size
-                    if now[ENDED]:
-                        now[ENDED] = 0
-                        now[ENDS] += 1
+                    if row[ENDED]:
+                        row[ENDED] = 0
+                        row[ENDS] += 1
                     if size <= STOP_BYTES:
-                        row[STOPS] |= stop_bits[slot_of(stops, code)]
+                        row[STOPS] |= stop_bits(known, code)
                 elif size > _LONGEST_PART:
                     extra += continuations(data, begin, i)
-                    note_word(data, begin, i, row, now, codes, places, of_point, stops, stop_bits)
+                    note_word(data, begin, i, row, codes, places, of_point, known)
                 elif signs & HAS_HIGH:
                     extra += continuations(data, begin, i)
-                    chunks += note_parts(data, begin, i, row, now, codes, places, of_point, stops, stop_bits, shorts)
-                elif not note_simple(data, begin, i, row, now, codes, places, of_byte, stops, stop_bits, shorts):
-                    note_part(data, begin, i, row, now, codes, places, of_point, stops, stop_bits, shorts)
+                    chunks += note_parts(data, begin, i, row, codes, places, of_point, known)
+                elif not note_simple(data, begin, i, row, codes, places, of_point, known):
+                    note_part(data, begin, i, row, codes, places, of_point, known)
                 if signs & HAS_RARE or (size == 2 and is_of(data, begin)) or (size > 4 and data[i - 1] | 0x20 == 109):
                     rare |= phrases(data, begin, i, line, end)
             # The line is whole: data[line:i].
@@ -222,7 +259,7 @@ def _measure(
                 block_size += characters + 1
             if start_at >= 0:
                 _filled_line(data, line, i, start_at, last, characters, row, of_point)
-                if c4_keeps(data, start_at, last, chunks, longest, rare, now[ENDS] + 1, row) and writes:
+                if c4_keeps(data, start_at, last, chunks, longest, rare, row[ENDS] + 1, row) and writes:
                     for j in range(start_at, last):
                         kept[tail] = data[j]
                         tail += 1
@@ -237,8 +274,9 @@ def _measure(
             row[LINE_FEEDS] += ending
         if writes:
             ends[document + 1] = tail - (tail > ends[document])
+            _write(row, out, document)
             continue
-        words = now[COUNT]
+        words = row[COUNT]
         row[CHARACTERS] += row[LINE_FEEDS]
         row[WORDS], row[WORD_CHARACTERS], row[PARAGRAPHS] = words, places[words], n_blocks
         if end > start:
@@ -246,10 +284,36 @@ def _measure(
         repeats(lines, sizes, written, keys, row, REPEATED_LINES)
         repeats(blocks, block_sizes, n_blocks, keys, row, REPEATED_PARAGRAPHS)
         share = shares[document]
-        if share >= 0 and most_repeated(codes, places, words, seen) / max(row[CHARACTERS], 1) <= share:
-            continue
-        ngrams(codes, places, words, keys, values, spots, level, row)
+        if share < 0 or most_repeated(codes, places, words, seen) / max(row[CHARACTERS], 1) > share:
+            ngrams(codes, places, words, keys, values, spots, level, row)
+        _write(row, out, document)
     return len(out)
+
+
+@part_of_a_pass
+def _write(row: Ints, out: Ints, document: int) -> None:
+    """Write a document's figures."""
+    for column in range(len(FIELDS)):
+        out[document, column] = row[column]
+
+
+@step_of_a_pass
+def _simple(data: Bytes, begin: int, size: int, value: np.uint64, end: int, known: Codes) -> int:
+    """Whether a word of fewer than eight letters is all of its part, 1, or has one sign after it, 2; 0: neither.
+
+    A space follows in both cases. The sign is one that `words.note_part` parts from the word.
+    """
+    after = value >> np.uint64(8 * size) & np.uint64(0xFF)
+    if after == 32:
+        return 1
+    if size == 7 or begin + size + 1 >= end or value >> np.uint64(8 * size + 8) & np.uint64(0xFF) != 32:
+        return 0
+    if after == 44 or after == 58 or after == 59:
+        return 2
+    if after != 46 or size == 1 or data[begin + size - 1] < 97:
+        return 0
+    code = hash_of_few(first(value, size + 1), size + 1)
+    return 0 if is_abbreviation(known, code) else 2
 
 
 @part_of_a_pass

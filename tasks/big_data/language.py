@@ -58,7 +58,7 @@ def guesses(
         rows: which documents.
         mains: of each the main language of its source: where the first bytes are surely in it, no more is read.
     """
-    whole = memoryview(data.tobytes())
+    whole = data.data
     found = []
     for begin, end, main in zip(
         offsets[rows].tolist(), offsets[rows + 1].tolist(), mains or [""] * len(rows), strict=True

@@ -52,9 +52,9 @@ def blocks_of_lines(file: BinaryIO, line_bytes: int, span: Span | None = None) -
         left -= len(block) if left >= 0 else 0
         if at_start:
             block, at_start = block.removeprefix(_MARK), False
-        head, end, rest = block.rpartition(b"\n")
-        if end:
-            lines: list[bytes | None] = list(head.split(b"\n"))
+        *whole, rest = block.split(b"\n")
+        if whole:
+            lines: list[bytes | None] = list(whole)
             if passing:
                 lines[0] = None
             elif begun:

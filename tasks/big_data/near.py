@@ -137,8 +137,8 @@ class _Task:
 
 
 def _grams_of(task: _Task) -> tuple[NDArray[np.uint64], Places]:
-    texts = pl.read_parquet(io.BytesIO(task.data), columns=["text"])["text"]
-    found: tuple[NDArray[np.uint64], Places] = distinct_grams(*text_buffers(texts), task.rows, NEAR_WORDS)
+    texts = pl.read_parquet(io.BytesIO(task.data), columns=["text"])["text"].gather(task.rows)
+    found: tuple[NDArray[np.uint64], Places] = distinct_grams(*text_buffers(texts), np.arange(len(texts)), NEAR_WORDS)
     return found
 
 

@@ -11,6 +11,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.big_data.octets import eight, is_plain
 from tasks.big_data.passes import kernel
 
 Bytes = NDArray[np.uint8]
@@ -45,7 +46,7 @@ def replaced(data: Bytes, offsets: Offsets, new: Mapping[int, bytes]) -> tuple[B
         return data, offsets
     lengths = np.diff(offsets)
     pieces: list[memoryview | bytes] = []
-    whole, done = memoryview(data.tobytes()), int(offsets[0])
+    whole, done = data.data, int(offsets[0])
     for row, text in new.items():
         pieces += [whole[done : offsets[row]], text]
         lengths[row] = len(text)
@@ -89,7 +90,13 @@ def _look(data: Bytes, offsets: Offsets, tails: NDArray[np.bool_], table: NDArra
             before = data[high - 2] if high - 2 >= low else np.uint8(10)
             if data[low] == 10 or last == 32 or last == 9 or (last == 10 and (before == 32 or before in (9, 10))):
                 flag = REWRITE
-        for at in range(low, high):
+        at = low - 1
+        while at + 1 < high:
+            at += 1
+            while at + 8 <= high and is_plain(eight(data, at)):
+                at += 8
+            if at >= high:
+                break
             byte = data[at]
             if byte < 0x80:
                 if byte >= 32:

@@ -25,6 +25,7 @@ _CASE = np.uint64(0x20 * _ONES)
 _FROM_A, _BEYOND_Z = np.uint64((0x80 - 0x61) * _ONES), np.uint64((0x80 - 0x7B) * _ONES)
 _FROM_0, _BEYOND_9 = np.uint64((0x80 - 0x30) * _ONES), np.uint64((0x80 - 0x3A) * _ONES)
 _J, _K, _V, _CURLY = (np.uint64(ord(sign) * _ONES) for sign in "jkv{")
+_BELOW_SPACE, _DELETE = np.uint64((0x80 - 0x20) * _ONES), np.uint64(0x7F * _ONES)
 _BEYOND_BLANK = np.uint64((0x80 - 0x21) * _ONES)
 _SEED, _MULTIPLIER = np.uint64(SEED), np.uint64(MULTIPLIER)
 _HALF, _ONE, _THREE = np.uint64(32), np.uint64(1), np.uint64(3)
@@ -111,6 +112,12 @@ def mixed(code: np.uint64, value: np.uint64) -> Any:
     """Hash of a word that goes on with these eight bytes; `vocabulary.hash_of` says it in Python."""
     code = (code ^ value) * _MULTIPLIER
     return code ^ (code >> _HALF)
+
+
+@step_of_a_pass
+def is_plain(value: np.uint64) -> bool:
+    """Whether eight bytes are signs of ASCII that can be seen, and spaces."""
+    return bool((value | ~(value + _BELOW_SPACE) | _are(value, _DELETE)) & _HIGH == 0)
 
 
 @step_of_a_pass

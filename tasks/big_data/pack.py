@@ -25,7 +25,7 @@ from tasks.big_data.documents import Shard
 from tasks.big_data.encoder import Encoder
 from tasks.big_data.engine import engine
 from tasks.big_data.memory import Memory, key_of
-from tasks.big_data.packed import INDEX_SCHEMA, Common, Job, dtype_of, pack_shard
+from tasks.big_data.packed import INDEX_SCHEMA, Common, Job, pack_shard
 from tasks.big_data.sides import HELD_OUT, TRAIN, held_out_ids
 from tasks.big_data.streams import Table, opened, sorted_by_id
 from tasks.params import Params
@@ -58,9 +58,9 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
     counts = _pieces(source, shards, common, kept_back, settings, pieces)
     if not sum(count["train"] for count in counts):
         raise StepError("no document is left to train on; raise the weights in discover.sources in params.yaml")
-    groups = _write(out, pieces, [shard.name for shard in shards], counts, dtype_of(encoder.vocab_size))
+    groups = _write(out, pieces, [shard.name for shard in shards], counts, encoder.dtype)
     shutil.rmtree(pieces)
-    report = _report(counts, groups, weights, str(dtype_of(encoder.vocab_size)))
+    report = _report(counts, groups, weights, str(encoder.dtype))
     return report.model_copy(update={"facts": {**report.facts, **_checked(out, encoder.vocab_size)}})
 
 
@@ -134,7 +134,7 @@ def _write(
         offset = 0
         for name, count in zip(names, counts, strict=True):
             streams[TRAIN].copy(pieces / f"{name}.train")
-            rows = pl.read_parquet(pieces / f"{name}.index", glob=False)
+            rows = pl.read_ipc(pieces / f"{name}.index")
             index.write(rows.with_columns(pl.col("offset") + offset))
             groups[TRAIN].append(rows["group"].hash().unique().to_numpy())
             offset += count["tokens"]

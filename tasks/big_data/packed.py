@@ -11,7 +11,6 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tasks.big_data.documents import parquet_bytes
 from tasks.big_data.encoder import Encoder
 from tasks.big_data.mix import numbers, shuffled, times
 from tasks.big_data.sides import TRAIN
@@ -52,17 +51,11 @@ class Piece:
     counts: dict[str, Any]
 
 
-def dtype_of(vocab_size: int) -> np.dtype[Any]:
-    """Smallest type that takes every token."""
-    return np.dtype(np.uint16 if vocab_size <= np.iinfo(np.uint16).max else np.uint32)
-
-
 def pack_shard(job: Job) -> Piece:
     """Encode, mix and shuffle the documents of one shard."""
     frame = pl.read_parquet(io.BytesIO(job.data), columns=["id", "uri", "source", "group", "text"])
     encoder = _encoder(job.common.tokenizer, may_be_fast=job.common.is_fast)
     ids, counts = encoder.encode(frame["text"])
-    ids = ids.astype(dtype_of(encoder.vocab_size))
     frame = frame.with_columns(
         tokens=pl.Series(counts, dtype=pl.Int64),
         bytes=pl.col("text").str.len_bytes().cast(pl.Int64),
@@ -79,12 +72,19 @@ def pack_shard(job: Job) -> Piece:
     held = kept_back.select("id", "uri", "source", "group", "bytes", "text").with_columns(tokens=_lists(ids, kept_back))
     return Piece(
         gathered(ids, placed["start"].to_numpy(), placed["tokens"].to_numpy()).tobytes(),
-        parquet_bytes(index.select(INDEX_SCHEMA.names()).cast(INDEX_SCHEMA)),
-        parquet_bytes(held),
+        mappable(index.select(INDEX_SCHEMA.names()).cast(INDEX_SCHEMA)),
+        mappable(held),
         {"train": len(placed), "tokens": int(placed["tokens"].sum()), "held_out": held.height,
          "held_out_bytes": int(held["bytes"].sum()), "held_out_tokens": int(kept_back["tokens"].sum()),
          "sources": _by_source(trained.with_columns(times=pl.Series(often)))},
     )  # fmt: skip
+
+
+def mappable(rows: pl.DataFrame) -> bytes:
+    """Bytes of a table of which parts can be read without the others."""
+    file = io.BytesIO()
+    rows.rechunk().write_ipc(file, compression="uncompressed")
+    return file.getvalue()
 
 
 def gathered(

@@ -78,12 +78,12 @@ def without_blocks(frame: pl.DataFrame, lost: U64) -> dict[int, Shorter]:
     """What becomes of each row that loses blocks."""
     if not len(lost):
         return {}
-    data, offsets = text_buffers(frame["text"])
     rows, starts = np.unique(lost[:, 0].astype(np.int64), return_index=True)
+    data, offsets = text_buffers(frame["text"].gather(rows))
     found: dict[int, Shorter] = {}
-    for row, keys in zip(rows.tolist(), np.split(lost[:, 1], starts[1:]), strict=True):
-        text = data[offsets[row] : offsets[row + 1]].tobytes()
-        blocks = blocks_of(data, offsets, row)
+    for place, (row, keys) in enumerate(zip(rows.tolist(), np.split(lost[:, 1], starts[1:]), strict=True)):
+        text = data[offsets[place] : offsets[place + 1]].tobytes()
+        blocks = blocks_of(data, offsets, place)
         gone = np.isin(blocks[:, 2], keys)
         left = _without(text, blocks[:, :2].astype(np.int64).tolist(), gone.tolist())
         found[row] = Shorter(left.decode(), int(gone.sum()), len(text) - len(left))

@@ -223,28 +223,43 @@ def _key_at(data: Bytes, i: int, low: int, high: int) -> int:
 
 
 @kernel()
+def _characters(data: Bytes, start: int, end: int) -> int:
+    """Characters that begin in these bytes."""
+    found = 0
+    for i in range(start, end):
+        found += (data[i] & 0xC0) != 0x80
+    return found
+
+
+@kernel()
 def _scan(data: Bytes, offsets: Ints, rows: Ints, places: Ints, families: Bytes) -> int:
     """Fill the three arrays with marks; how many there are, which may be more than fit."""
     count, room = 0, len(rows)
     for row in range(len(offsets) - 1):
         low, high = offsets[row], offsets[row + 1]
-        characters = 0  # before `i`
-        run_end = low
-        for i in range(low, high):
-            byte = data[i]
+        counted, characters = low, 0  # characters before `counted`, as few texts have marks
+        run_end, i = low, low - 1
+        while True:
+            i += 1
+            while i + 4 <= high and not (
+                _STOPS[data[i]] | _STOPS[data[i + 1]] | _STOPS[data[i + 2]] | _STOPS[data[i + 3]]
+            ):
+                i += 4
+            while i < high and not _STOPS[data[i]]:
+                i += 1
+            if i >= high:
+                break
+            byte, at, family = data[i], -1, 0
             stop = _STOPS[byte]
-            if stop == 0:
-                characters += (byte & 0xC0) != 0x80
-                continue
-            characters += 1
-            at, family = -1, 0
             if stop == 1:
                 if i >= run_end:
                     letters = i >= low + 2 and _WORD[data[i - 1]] == 2 and _WORD[data[i - 2]] == 2
                     letters = letters and _COUNTRIES[data[i - 2] & 31, data[i - 1] & 31] == 1
                     if letters and not (i > low + 2 and _WORD[data[i - 3]]) and _is_long(data, i, high):
+                        characters += _characters(data, counted, i - 2)
+                        counted = i - 2
                         if count < room:
-                            rows[count], places[count], families[count] = row, characters - 3, IBAN
+                            rows[count], places[count], families[count] = row, characters, IBAN
                         count += 1
                     run_end, digits, dots = _number(data, i, high)
                     if dots >= _ADDRESS_DOTS:
@@ -278,8 +293,11 @@ def _scan(data: Bytes, offsets: Ints, rows: Ints, places: Ints, families: Bytes)
             else:
                 at, family = _key_at(data, i, low, high), KEY
             if at >= 0:
+                if at > counted:
+                    characters += _characters(data, counted, at)
+                    counted = at
                 if count < room:  # between `at` and `i` are ASCII characters alone
-                    rows[count], places[count], families[count] = row, characters - 1 - (i - at), family
+                    rows[count], places[count], families[count] = row, characters - (counted - at), family
                 count += 1
     return count
 

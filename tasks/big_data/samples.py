@@ -68,12 +68,8 @@ def kept(folder: Path, redact: Redact, number: int = SAMPLES) -> list[Sample]:
     for shard in read_index(folder):
         ids = documents.read_shard(folder, shard.name, ["id"]).select("id", shard=pl.lit(shard.name))
         chosen = pl.concat([chosen, ids]).bottom_k(number, by="id")
-    rows = [
-        row
-        for name, mine in _by_shard(chosen)
-        for row in documents.read_shard(folder, name).filter(pl.col("id").is_in(mine)).iter_rows(named=True)
-    ]
-    return _shown(((row, "") for row in rows), redact)
+    found = [documents.read_shard(folder, name).filter(pl.col("id").is_in(mine)) for name, mine in _by_shard(chosen)]
+    return of_rows(pl.concat([documents.SCHEMA.to_frame(), *found]), redact)
 
 
 def dropped(folder: Path, redact: Redact, number: int = SAMPLES) -> dict[str, list[Sample]]:
@@ -101,13 +97,17 @@ def dropped(folder: Path, redact: Redact, number: int = SAMPLES) -> dict[str, li
     }
 
 
-def measured(folder: Path) -> pl.Series:
-    """Texts of a few hundred documents of a few shards, both chosen by hash, for figures of quality."""
+def measured(folder: Path) -> pl.DataFrame:
+    """A few hundred documents of a few shards, both chosen by hash, for figures of quality."""
     shards = sorted((shard for shard in read_index(folder) if shard.rows), key=lambda shard: shard.sha256)[:_SHARDS]
-    empty = pl.DataFrame(schema={"id": pl.String, "text": pl.String})
-    found = [documents.read_shard(folder, shard.name, ["id", "text"]).bottom_k(_ROWS_A_SHARD, by="id")
-             for shard in shards]  # fmt: skip
-    return pl.concat([empty, *found]).sort("id")["text"]
+    empty = documents.SCHEMA.to_frame()
+    found = [documents.read_shard(folder, shard.name).bottom_k(_ROWS_A_SHARD, by="id") for shard in shards]
+    return pl.concat([empty, *found]).sort("id")
+
+
+def of_rows(frame: pl.DataFrame, redact: Redact) -> list[Sample]:
+    """Rows of a table as they are shown."""
+    return _shown(((row, "") for row in frame.iter_rows(named=True)), redact)
 
 
 def _by_shard(chosen: pl.DataFrame) -> Iterator[tuple[str, list[str]]]:

@@ -5,6 +5,9 @@ import numpy as np
 from tasks.big_data.characters import AFTER, BEFORE, PUNCTUATION, SENTENCE_END
 from tasks.big_data.figures import (
     ALPHANUMERICS,
+    COUNT,
+    ENDED,
+    ENDS,
     HASHES,
     LETTERLESS_WORDS,
     STOPS,
@@ -16,35 +19,34 @@ from tasks.big_data.figures import (
     Ints,
 )
 from tasks.big_data.octets import eight, has_letter, hash_of, hash_of_few, letters_and_digits
-from tasks.big_data.passes import part_of_a_pass, step_of_a_pass
+from tasks.big_data.passes import step_of_a_pass
 from tasks.big_data.vocabulary import STOP_BYTES
-from tasks.big_data.words import COUNT, ENDED, ENDS, is_short, slot_of
+from tasks.big_data.words import is_short, stop_bits
 
 
 @step_of_a_pass
-def _note_sign(sign: int, kind: np.uint16, row: Ints, now: Ints, codes: Codes, places: Ints) -> None:
+def _note_sign(sign: int, kind: np.uint16, row: Ints, codes: Codes, places: Ints) -> None:
     """Note a word that is one sign of ASCII."""
-    n = now[COUNT]
-    codes[n], places[n + 1], now[COUNT] = hash_of_few(np.uint64(sign), 1), places[n] + 1, n + 1
+    n = row[COUNT]
+    codes[n], places[n + 1], row[COUNT] = hash_of_few(np.uint64(sign), 1), places[n] + 1, n + 1
     row[HASHES] += sign == 0x23
     row[SYMBOL_WORDS] += 1
     row[SYMBOL_CHARACTERS] += 1
     row[LETTERLESS_WORDS] += 1
     if kind & SENTENCE_END:
-        now[ENDED] = 1
-    elif now[ENDED] and not kind & PUNCTUATION:
-        now[ENDED] = 0
-        now[ENDS] += 1
+        row[ENDED] = 1
+    elif row[ENDED] and not kind & PUNCTUATION:
+        row[ENDED] = 0
+        row[ENDS] += 1
 
 
-@part_of_a_pass
+@step_of_a_pass
 def note_simple(
-    data: Bytes, begin: int, end: int, row: Ints, now: Ints, codes: Codes, places: Ints, of_byte: Bits, stops: Codes,
-    stop_bits: Ints, shorts: Codes,
+    data: Bytes, begin: int, end: int, row: Ints, codes: Codes, places: Ints, of_point: Bits, known: Codes,
 ) -> bool:  # fmt: skip
     """Words of a part of ASCII as `note_part` notes them, if it is letters and digits with signs only around them."""
     core = begin
-    while core < end and of_byte[data[core]] & BEFORE:
+    while core < end and of_point[data[core]] & BEFORE:
         core += 1
     after, run = core, 8
     while run == 8 and after < end:
@@ -59,23 +61,23 @@ def note_simple(
                 i == core
                 or 65 <= last <= 90
                 or (i + 1 < end and data[i + 1] == 46)
-                or is_short(data, core, i + 1, shorts)
+                or is_short(data, core, i + 1, known)
             ):
                 return False
-        elif not of_byte[byte] & AFTER:
+        elif not of_point[byte] & AFTER:
             return False
     for i in range(begin, core):
-        _note_sign(data[i], of_byte[data[i]], row, now, codes, places)
+        _note_sign(data[i], of_point[data[i]], row, codes, places)
     if after > core:
-        n, code, size = now[COUNT], hash_of(data, core, after), after - core
-        codes[n], places[n + 1], now[COUNT] = code, places[n] + size, n + 1
+        n, code, size = row[COUNT], hash_of(data, core, after), after - core
+        codes[n], places[n + 1], row[COUNT] = code, places[n] + size, n + 1
         row[ALPHANUMERICS] += size
         row[LETTERLESS_WORDS] += not has_letter(data, core, after)
-        if now[ENDED]:
-            now[ENDED] = 0
-            now[ENDS] += 1
+        if row[ENDED]:
+            row[ENDED] = 0
+            row[ENDS] += 1
         if size <= STOP_BYTES:
-            row[STOPS] |= stop_bits[slot_of(stops, code)]
+            row[STOPS] |= stop_bits(known, code)
     for i in range(after, end):
-        _note_sign(data[i], of_byte[data[i]], row, now, codes, places)
+        _note_sign(data[i], of_point[data[i]], row, codes, places)
     return True

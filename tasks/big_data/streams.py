@@ -8,6 +8,7 @@ from typing import IO, Any, Self
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 _ROW_GROUP = 65_536
@@ -61,15 +62,23 @@ class Table:
 def sorted_by_id(pieces: list[Path], size: int, at_once: int) -> Iterator[pl.DataFrame]:
     """Rows of tables, each of which is sorted by id, in the order of ids, about `at_once` of `size` bytes at a time.
 
-    The files are read once for each such part; ids are hashes, so that parts are of about one size.
+    Ids are hashes, so that parts are of about one size. The files are mapped, of which each part reads its own rows.
     """
     parts = max(1, -(-size // at_once))
     edges = [f"{number * 2**32 // parts:08x}" for number in range(parts)]
     for low, high in zip(edges, [*edges[1:], "g"], strict=True):
-        within = (pl.col("id") >= low) & (pl.col("id") < high)
-        frames = [pl.read_parquet(piece, glob=False).filter(within) for piece in pieces]
+        frames = [_between(piece, low, high) for piece in pieces]
         if frames:
             yield pl.concat(frames).sort("id")
+
+
+def _between(piece: Path, low: str, high: str) -> pl.DataFrame:
+    """Rows of a table sorted by id, from one id up to another."""
+    with pa.memory_map(str(piece)) as file:
+        rows = pa.ipc.open_file(file).read_all()
+        ids = pl.Series(rows["id"])
+        first, stop = (int(ids.search_sorted(edge)) for edge in (low, high))
+        return pl.DataFrame(rows.slice(first, stop - first))
 
 
 def opened(stack: ExitStack, out: Path, names: Mapping[str, int], dtype: np.dtype[Any]) -> dict[str, Stream]:

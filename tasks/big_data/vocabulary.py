@@ -132,10 +132,10 @@ def hash_of(word: str) -> int:
     return code + len(data) & _MASK
 
 
-def slots(words: Mapping[str, int]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+def _slots(words: Mapping[str, int]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
     """Hash and value of each word, at the place that the last bits of its hash say or the next that is free."""
     codes = np.zeros(SLOTS, np.uint64)
-    values = np.zeros(SLOTS, np.int64)
+    values = np.zeros(SLOTS, np.uint64)
     for word, value in words.items():
         code = hash_of(word)
         slot = code % SLOTS
@@ -143,3 +143,8 @@ def slots(words: Mapping[str, int]) -> tuple[NDArray[np.uint64], NDArray[np.int6
             slot = (slot + 1) % SLOTS
         codes[slot], values[slot] = code, value
     return codes, values
+
+
+def known_words() -> NDArray[np.uint64]:
+    """One table after the other, of `SLOTS` places each: hashes of stop words, their bits, hashes of abbreviations."""
+    return np.concatenate([*_slots(STOP_WORDS), _slots(ABBREVIATIONS)[0]])

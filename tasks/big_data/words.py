@@ -22,7 +22,10 @@ from tasks.big_data.characters import (
 )
 from tasks.big_data.figures import (
     ALPHANUMERICS,
+    COUNT,
     ELLIPSES,
+    ENDED,
+    ENDS,
     HASHES,
     LETTERLESS_WORDS,
     REPLACEMENTS,
@@ -38,18 +41,23 @@ from tasks.big_data.octets import hash_of
 from tasks.big_data.passes import part_of_a_pass, step_of_a_pass
 from tasks.big_data.vocabulary import SLOTS
 
-# Places in `now`, the state within a document: words so far; whether the last one ended a sentence; how many did in
-# this line.
-COUNT, ENDED, ENDS = range(3)
+
+@step_of_a_pass
+def stop_bits(known: Codes, code: np.uint64) -> Any:
+    """Bits of a word as a stop word, none if it is none."""
+    slot = np.int64(code & np.uint64(SLOTS - 1))
+    while known[slot] != code and known[slot] != 0:
+        slot = slot + 1 & SLOTS - 1
+    return np.int64(known[SLOTS + slot])
 
 
 @step_of_a_pass
-def slot_of(table: Codes, code: np.uint64) -> Any:
-    """Where a word is in a table of `vocabulary.slots`; an empty place if it is not."""
+def is_abbreviation(known: Codes, code: np.uint64) -> bool:
+    """Whether a word is one that keeps its full stop."""
     slot = np.int64(code & np.uint64(SLOTS - 1))
-    while table[slot] != code and table[slot] != 0:
+    while known[2 * SLOTS + slot] != code and known[2 * SLOTS + slot] != 0:
         slot = slot + 1 & SLOTS - 1
-    return slot
+    return bool(known[2 * SLOTS + slot] == code)
 
 
 @part_of_a_pass
@@ -100,8 +108,7 @@ def last_at(data: Bytes, begin: int, end: int) -> int:
 
 @part_of_a_pass
 def note_word(
-    data: Bytes, begin: int, end: int, row: Ints, now: Ints, codes: Codes, places: Ints, of_point: Bits, stops: Codes,
-    stop_bits: Ints,
+    data: Bytes, begin: int, end: int, row: Ints, codes: Codes, places: Ints, of_point: Bits, known: Codes,
 ) -> None:  # fmt: skip
     """Note one word."""
     code, kinds, every, characters, i = hash_of(data, begin, end), np.uint16(0), np.uint16(0xFFFF), 0, begin
@@ -118,25 +125,24 @@ def note_word(
         i += size
     if data[begin] == 46 and end - begin > 2 and not kinds & LETTER:
         row[ELLIPSES] += (end - begin) // 3
-    n = now[COUNT]
-    codes[n], places[n + 1], now[COUNT] = code, places[n] + characters, n + 1
+    n = row[COUNT]
+    codes[n], places[n + 1], row[COUNT] = code, places[n] + characters, n + 1
     if every & SYMBOL:
         row[SYMBOL_WORDS] += 1
         row[SYMBOL_CHARACTERS] += characters
     if not kinds & LETTER:
         row[LETTERLESS_WORDS] += 1
     if characters == 1 and every & SENTENCE_END:
-        now[ENDED] = 1
-    elif now[ENDED] and not every & PUNCTUATION:
-        now[ENDED] = 0
-        now[ENDS] += 1
-    row[STOPS] |= stop_bits[slot_of(stops, code)]
+        row[ENDED] = 1
+    elif row[ENDED] and not every & PUNCTUATION:
+        row[ENDED] = 0
+        row[ENDS] += 1
+    row[STOPS] |= stop_bits(known, code)
 
 
 @part_of_a_pass
 def note_parts(
-    data: Bytes, begin: int, end: int, row: Ints, now: Ints, codes: Codes, places: Ints, of_point: Bits, stops: Codes,
-    stop_bits: Ints, shorts: Codes,
+    data: Bytes, begin: int, end: int, row: Ints, codes: Codes, places: Ints, of_point: Bits, known: Codes,
 ) -> int:  # fmt: skip
     """Words of a part that may have blanks beyond ASCII in it; how many more parts that makes."""
     found, part, i = 0, begin, begin
@@ -144,12 +150,12 @@ def note_parts(
         point, size = _point(data, i, end)
         if point < PLANES and of_point[point] & SPACE:
             if i > part:
-                note_part(data, part, i, row, now, codes, places, of_point, stops, stop_bits, shorts)
+                note_part(data, part, i, row, codes, places, of_point, known)
                 found += 1
             part = i + size
         i += size
     if end > part:
-        note_part(data, part, end, row, now, codes, places, of_point, stops, stop_bits, shorts)
+        note_part(data, part, end, row, codes, places, of_point, known)
         found += 1
     return found - 1
 
@@ -173,8 +179,7 @@ def _apostrophe(data: Bytes, begin: int, i: int) -> int:
 
 @part_of_a_pass
 def note_part(
-    data: Bytes, begin: int, end: int, row: Ints, now: Ints, codes: Codes, places: Ints, of_point: Bits, stops: Codes,
-    stop_bits: Ints, shorts: Codes,
+    data: Bytes, begin: int, end: int, row: Ints, codes: Codes, places: Ints, of_point: Bits, known: Codes,
 ) -> None:  # fmt: skip
     """Words of a part without blanks: signs before, what is between them, signs after."""
     i = begin
@@ -190,15 +195,15 @@ def note_part(
                 break
         elif not kind & BEFORE:
             break
-        note_word(data, i, i + size, row, now, codes, places, of_point, stops, stop_bits)
+        note_word(data, i, i + size, row, codes, places, of_point, known)
         i += size
     if i >= end:
         return
-    core = _core_end(data, i, end, of_point, shorts)
+    core = _core_end(data, i, end, of_point, known)
     contraction = _contraction(data, i, core)
-    _core(data, i, core - contraction, row, now, codes, places, of_point, stops, stop_bits)
+    _core(data, i, core - contraction, row, codes, places, of_point, known)
     if contraction:
-        note_word(data, core - contraction, core, row, now, codes, places, of_point, stops, stop_bits)
+        note_word(data, core - contraction, core, row, codes, places, of_point, known)
     i = core
     while i < end:
         point, size = _point(data, i, end)
@@ -206,12 +211,12 @@ def note_part(
             size = _dots(data, i, end)
         elif size < end - i and data[i + size] | 0x20 == 115 and _apostrophe(data, i, i + size):
             size += 1
-        note_word(data, i, i + size, row, now, codes, places, of_point, stops, stop_bits)
+        note_word(data, i, i + size, row, codes, places, of_point, known)
         i += size
 
 
 @part_of_a_pass
-def _core_end(data: Bytes, begin: int, end: int, of_point: Bits, shorts: Codes) -> int:
+def _core_end(data: Bytes, begin: int, end: int, of_point: Bits, known: Codes) -> int:
     """Where the signs after a word begin."""
     while end > begin:
         i = last_at(data, begin, end)
@@ -228,7 +233,7 @@ def _core_end(data: Bytes, begin: int, end: int, of_point: Bits, shorts: Codes) 
                     break
             elif not (previous & (LETTER | DIGIT | AFTER) or (i > begin and data[i - 1] in (37, 45, 43))):
                 break
-            if is_short(data, begin, end, shorts):
+            if is_short(data, begin, end, known):
                 break
         elif point | 0x20 == 115 and _apostrophe(data, begin, i):
             i -= _apostrophe(data, begin, i)
@@ -242,14 +247,13 @@ def _core_end(data: Bytes, begin: int, end: int, of_point: Bits, shorts: Codes) 
 
 
 @part_of_a_pass
-def is_short(data: Bytes, begin: int, end: int, shorts: Codes) -> bool:
+def is_short(data: Bytes, begin: int, end: int, known: Codes) -> bool:
     """Whether a part is an abbreviation, which keeps its full stop."""
     if end - begin == 2:
         return True
     if end - begin > 7:
         return False
-    code = hash_of(data, begin, end)
-    return shorts[slot_of(shorts, code)] == code
+    return bool(is_abbreviation(known, hash_of(data, begin, end)))
 
 
 @part_of_a_pass
@@ -274,8 +278,7 @@ def _contraction(data: Bytes, begin: int, end: int) -> int:
 
 @part_of_a_pass
 def _core(
-    data: Bytes, begin: int, end: int, row: Ints, now: Ints, codes: Codes, places: Ints, of_point: Bits, stops: Codes,
-    stop_bits: Ints,
+    data: Bytes, begin: int, end: int, row: Ints, codes: Codes, places: Ints, of_point: Bits, known: Codes,
 ) -> None:  # fmt: skip
     """Words of a part without signs around it: a sign between two letters may part them."""
     i, word, previous = begin, begin, np.uint16(0)
@@ -313,10 +316,10 @@ def _core(
         if cut:
             size = max(size, cut) if byte == 45 or byte == 46 else size
             if i > word:
-                note_word(data, word, i, row, now, codes, places, of_point, stops, stop_bits)
-            note_word(data, i, i + size, row, now, codes, places, of_point, stops, stop_bits)
+                note_word(data, word, i, row, codes, places, of_point, known)
+            note_word(data, i, i + size, row, codes, places, of_point, known)
             word = i + size
         previous = kind
         i += size
     if end > word:
-        note_word(data, word, end, row, now, codes, places, of_point, stops, stop_bits)
+        note_word(data, word, end, row, codes, places, of_point, known)

@@ -90,7 +90,8 @@ def test_a_reason_opens_and_shows_what_was_dropped(page: Page):
     assert not fold.locator("pre").first.is_visible()
     fold.locator("summary").click()
     assert fold.locator("pre").first.is_visible()
-    assert 1 <= fold.locator(".sample").count() <= 10
+    assert 1 <= fold.locator(".sample.bad").count() <= 10
+    assert fold.locator(".sample.good").count() <= 3
 
 
 def test_no_mail_address_is_seen(page: Page):

@@ -36,3 +36,20 @@ def test_another_clone_finds_it_and_another_state_does_not(tmp_path):
     with (third / "tasks" / "big_data" / "grams.py").open("a") as file:  # compiled into kernels of others
         file.write("\n# another state\n")
     assert look(third, kept)[0] != digest
+
+
+RUN = """
+import sys
+import numpy as np
+from tasks.big_data.grams import grouped
+print(grouped(3, np.array([0], np.int64), np.array([2], np.int64)).tolist(), "numba.np.linalg" in sys.modules)
+"""
+
+
+def test_what_is_kept_is_loaded_without_the_compiler(tmp_path):
+    environment = {"PATH": os.environ["PATH"], "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    said = [
+        subprocess.run([sys.executable, "-c", RUN], env=environment, capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    ]
+    assert said == ["[0, 1, 0] True\n", "[0, 1, 0] False\n"]

@@ -56,6 +56,9 @@ def described(tmp_path_factory):
     same = prose(2000)
     for n in range(15):
         workspace.file(f"docs/copy{n}.txt", same)
+    for n in range(5):
+        workspace.file(f"docs/tiny{n}.txt", f"Number {n}.")
+        workspace.file(f"docs/brief{n}.txt", f"{prose(3000 + n, 1)[:67]} it.\n")
     workspace.file("docs/broken.pdf", b"%PDF-1.7 nothing")
     workspace.file("more/deutsch.txt", GERMAN)
     names = workspace.file("names.csv", f"text,kind\n{SECRETS['name']},person\n")
@@ -143,9 +146,18 @@ def test_every_reason_has_its_count_and_up_to_ten_samples(described, page):
             wanted += min(reasons.count(reason), 10)
     assert wanted > 12
     kept = documents.read(described.out("validate"))
-    assert described.report.facts["samples"] == wanted + min(kept.height, 10)
+    assert described.report.facts["samples"] == wanted + min(kept.height, 10) + 3
     first = kept.sort("id").head(10)["uri"].to_list()
     assert all(uri in page.said for uri in first)
+
+
+def test_what_was_kept_near_a_limit_stands_beside_what_it_dropped(described, page):
+    """Texts of 71 characters, where fewer than 64 are too few, and fewer than 77 would be."""
+    part = page.said.partition("too_short · clean")[2].partition(" · clean · ")[0]
+    nearly = part.partition("were the limit 20% stricter")[2]
+    kept = documents.read(described.out("validate")).filter(pl.col("uri").str.contains("brief")).sort("id")
+    assert kept.height == 5
+    assert [uri in nearly for uri in kept["uri"]] == [True, True, True, False, False]
 
 
 def test_copies_and_contracts_and_languages_are_said(page):

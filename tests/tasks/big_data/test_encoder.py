@@ -59,6 +59,14 @@ def test_hard_cases(fast, tokenizer):
     assert found(fast, []) == []
 
 
+def test_odd_texts_keep_their_place_among_those_of_one_call_and_of_several(fast, tokenizer, monkeypatch):
+    texts = ["plain", "<|endoftext|>", "", "a\u088f", "plain 2", "<|endoftext|>x", "\U000323b0's", "end"] * 3
+    assert found(fast, texts) == expected(tokenizer, texts)
+    for number in (1, 3, 8):
+        monkeypatch.setattr(encoder_module, "_AT_ONCE", number)
+        assert found(fast, texts) == expected(tokenizer, texts)
+
+
 @given(st.lists(st.lists(st.one_of(ODD, st.text(max_size=20)), max_size=12).map("".join), min_size=1, max_size=5))
 def test_any_text_has_the_same_ids(fast, tokenizer, texts):
     assert found(fast, texts) == expected(tokenizer, texts)

@@ -6,6 +6,7 @@ import unicodedata
 
 import numpy as np
 import polars as pl
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -150,3 +151,18 @@ def test_groups_are_those_of_the_smallest_reachable(n, pairs):
             root[one] = root[other] = min(root[one], root[other])
     first, second = (np.array([pair[side] for pair in pairs], np.int64) for side in (0, 1))
     assert grams.grouped(n, first, second).tolist() == root
+
+
+@pytest.mark.parametrize("size", [0, 1, 100, 20_000])
+def test_no_key_that_is_there_twice_is_missed_and_few_others_are_sorted(size):
+    draw = np.random.default_rng(size)
+    keys = draw.integers(1, 2**64, size, np.uint64)
+    keys[size - size // 4 :] = draw.choice(keys, size // 4) if size > 4 else 0
+    keys[::7] = 0
+    found = grams.likely_repeated(keys)
+    value, count = np.unique(keys[keys != 0], return_counts=True)
+    repeated = np.flatnonzero(np.isin(keys, value[count > 1]))
+    assert np.isin(repeated, found).all()
+    assert (np.diff(found) > 0).all()
+    assert (keys[found] != 0).all()
+    assert len(found) - len(repeated) <= size // 8
