@@ -31,8 +31,7 @@ _SEED, _MULTIPLIER = np.uint64(SEED), np.uint64(MULTIPLIER)
 _HALF, _ONE, _THREE = np.uint64(32), np.uint64(1), np.uint64(3)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _load(_typing: Any, data: Any, at: Any) -> Any:
+def _code_of_load(_typing: Any, data: Any, at: Any) -> Any:
     """Eight bytes from `at` on, the first in the lowest bits; all of them must be there."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -43,14 +42,18 @@ def _load(_typing: Any, data: Any, at: Any) -> Any:
     return types.uint64(data, types.int64), code
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _zeros_below(_typing: Any, number: Any) -> Any:
+def _code_of_zeros_below(_typing: Any, number: Any) -> Any:
     """Bits below the lowest that is set; 64 of 0."""
 
     def code(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         return builder.cttz(arguments[0], cgutils.false_bit)
 
     return types.uint64(types.uint64), code
+
+
+# They are typed as numba calls them, not as a pass does.
+_load: Any = intrinsic(_code_of_load)
+_zeros_below: Any = intrinsic(_code_of_zeros_below)
 
 
 @part_of_a_pass
@@ -171,7 +174,7 @@ def part_end(data: Bytes, begin: int, end: int, of_byte: Bits) -> tuple[int, int
     while i < end:
         value = eight(data, i)
         blanks = ~((value & _LOW) + _BEYOND_BLANK | value) & _HIGH
-        size = min(np.int64(_zeros_below(blanks) >> _THREE), end - i)
+        size: Any = min(np.int64(_zeros_below(blanks) >> _THREE), end - i)
         if size < 8:
             value = first(value, size)
         signs |= HAS_HIGH * (value & _HIGH != 0) | HAS_RARE * has_rare(value) | HAS_CURLY * (_are(value, _CURLY) != 0)
