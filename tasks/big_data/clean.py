@@ -154,20 +154,22 @@ def _languages(
     of: NDArray[np.int64],
 ) -> pl.Series:  # fmt: skip
     """Language of each document: as its source states it, else as it reads; of code it is not asked."""
-    of_all = pl.Series([each.languages.main for each in treatments], dtype=pl.String).gather(of)
     is_settled = np.array([each.languages.is_one for each in treatments], np.bool_)[of]
     is_asked = ~(is_settled & (np.diff(offsets) < language.LONG_BYTES))
+    read = np.array([each.languages.main for each in treatments], object)[of]
     for number, each in enumerate(treatments):
-        is_asked &= ~((of == number) & language.has_stop_words(figures["stop_words"], each.languages.main))
-    is_stated = stated != ""
-    rows = np.flatnonzero(is_asked & ~_is_code(treatments, of) & ~is_stated.to_numpy())
+        for code in each.languages.common:
+            is_plain = (of == number) & is_asked & language.has_stop_words(figures["stop_words"], code)
+            read[is_plain] = code
+            is_asked &= ~is_plain
+    is_code = _is_code(treatments, of)
+    is_stated = (stated != "").to_numpy()
+    rows = np.flatnonzero(is_asked & ~is_code & ~is_stated)
     sources = [treatments[number].languages for number in of[rows].tolist()]
-    read = language.guesses(data, offsets, rows, [source.main for source in sources])
-    found = [language.language(guess, source) for guess, source in zip(read, sources, strict=True)]
-    known = pl.select(
-        pl.when(is_stated).then(stated).when(pl.Series(_is_code(treatments, of))).then(pl.lit("")).otherwise(of_all)
-    ).to_series()
-    return known.scatter(rows, found) if found else known
+    guesses = language.guesses(data, offsets, rows, [source.main for source in sources])
+    read[rows] = [language.language(guess, source) for guess, source in zip(guesses, sources, strict=True)]
+    read[is_code] = ""
+    return pl.select(pl.when(pl.Series(is_stated)).then(stated).otherwise(pl.Series(read, dtype=pl.String))).to_series()
 
 
 def _c4(

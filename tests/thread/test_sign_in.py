@@ -79,7 +79,9 @@ def test_before_the_login_nothing_is_seen(opened: Page):
     assert opened.get_by_text("pipeline", exact=True).count() == 0
 
 
-@pytest.mark.parametrize("wrong", ["someone:wrong", AUTH.partition(":")[2], AUTH + "x"])
+@pytest.mark.parametrize(
+    "wrong", ["someone:wrong", AUTH.partition(":")[2], AUTH + "x"], ids=["another", "half", "more"]
+)
 def test_a_wrong_string_is_refused(opened: Page, screen: Screen, wrong: str):
     assert sign_in(opened, wrong) == 401
     expect(opened.get_by_text("Authentication failed.").last).to_be_visible(timeout=SECONDS * 1000)
