@@ -5,7 +5,6 @@ in common), but for two things: the whole document goes, not 200 characters arou
 and n-grams that many documents have are no exception, as such a text is still in the evaluation.
 """
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from tasks.big_data.buffers import text_buffers
-from tasks.big_data.documents import EVALUATION_FILE, Shard, parquet_bytes, part
+from tasks.big_data.documents import EVALUATION_FILE, Shard, parquet_bytes, part, rows_in
 from tasks.big_data.engine import Engine
 from tasks.big_data.grams import evaluation_hits
 from tasks.big_data.memory import Memory, key_of
@@ -29,7 +28,7 @@ _BITS_A_GRAM = 16
 
 @dataclass(frozen=True)
 class _Task:
-    data: bytes
+    data: bytes | Path
     known: pl.DataFrame
     grams: NDArray[np.uint64]
     bits: NDArray[np.uint64]
@@ -61,7 +60,7 @@ def contaminated(
     keys = [key_of("evaluation", pinned, shard.sha256) for shard in shards]
     missing = [n for n, key in enumerate(keys) if memory.recall(key, folder / str(n)) is None]
     bits = _filter(grams)
-    tasks = (_Task((source / part(shards[n].name)).read_bytes(), known, grams, bits) for n in missing)
+    tasks = (_Task(where.carried(source / part(shards[n].name)), known, grams, bits) for n in missing)
     for number, data in zip(missing, where.map(_hits, tasks), strict=True):
         memory.keep(keys[number], {_HITS: data}, {}, folder / str(number))
     found = [
@@ -81,7 +80,7 @@ def _filter(grams: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def _hits(task: _Task) -> bytes:
-    frame = pl.read_parquet(io.BytesIO(task.data), columns=["uri", "text"])
+    frame = rows_in(task.data, ["uri", "text"])
     hits = evaluation_hits(*text_buffers(frame["text"]), task.bits, task.grams)
     table = pl.DataFrame({"row": hits[:, 0], "gram": task.grams[hits[:, 1]]}).unique()
     counted = table.join(task.known, on="gram").group_by("row", "file").agg(ngrams=pl.len().cast(pl.Int64))

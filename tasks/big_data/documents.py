@@ -31,11 +31,11 @@ EVALUATION_FILE = "evaluation.parquet"  # n-grams of evaluations, which `discove
 EVALUATION_SCHEMA = pl.Schema({"gram": pl.UInt64(), "file": pl.String()})
 _ID_DIGITS = 32
 _EXAMPLES = 3
-_ROW_GROUP = 65_536
+ROW_GROUP = 65_536
 # Texts are not packed: zstd halves prose, and takes twice as long as all else that is done to a table (CPU seconds for
 # 100 MB of text: 0.43 packed, 0.15 so). Nor are hashes, which do not get smaller. DVC keeps an unchanged shard once.
 _PACKED = ("uri", "source", "group", "licence", "language", "meta", "reasons.list.element")
-_REPEATING = ("source", "licence", "language")
+_REPEATING = ("source", "licence", "language", "split", "epoch")
 
 Facts = dict[str, Any]
 
@@ -241,7 +241,13 @@ def read_shard(folder: Path, name: str, columns: Sequence[str] | None = None) ->
     path = folder / part(name)
     if not path.is_file():
         raise StepError(f"expected {path}, found none; make the table anew: `dvc repro {folder.name}`")
-    return pl.read_parquet(path, columns=list(columns) if columns else None, glob=False)
+    return rows_in(path, columns)
+
+
+def rows_in(file: bytes | Path, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    """Rows of a shard that work was given, as `Engine.carried` names its file."""
+    given = io.BytesIO(file) if isinstance(file, bytes) else file
+    return pl.read_parquet(given, columns=list(columns) if columns else None, glob=False)
 
 
 def read(folder: Path, columns: Sequence[str] | None = None) -> pl.DataFrame:
@@ -291,15 +297,19 @@ def document_bytes(frame: pl.DataFrame) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    packed = [name for name in _PACKED if name.partition(".")[0] in frame.columns]
     file = pa.BufferOutputStream()
-    pq.write_table(
-        frame.to_arrow(), file, row_group_size=_ROW_GROUP, write_statistics=False, store_schema=False,
-        use_dictionary=list(_REPEATING), compression=dict.fromkeys(packed, "zstd"),
-        compression_level=dict.fromkeys(packed, 1),
-    )  # fmt: skip
+    pq.write_table(frame.to_arrow(), file, row_group_size=ROW_GROUP, **arrow_options(frame.columns))
     data: bytes = file.getvalue().to_pybytes()
     return data
+
+
+def arrow_options(names: Iterable[str]) -> dict[str, Any]:
+    """How Arrow writes a table of documents with these columns."""
+    packed = [name for name in _PACKED if name.partition(".")[0] in names]
+    return {
+        "write_statistics": False, "store_schema": False, "use_dictionary": list(_REPEATING),
+        "compression": dict.fromkeys(packed, "zstd"), "compression_level": dict.fromkeys(packed, 1),
+    }  # fmt: skip
 
 
 def write_table(path: Path, frame: pl.DataFrame) -> None:
@@ -312,6 +322,6 @@ def parquet_bytes(frame: pl.DataFrame) -> bytes:
     """Bytes of a small table of any columns; polars writing to a full disk itself does not say that it is full."""
     file = io.BytesIO()
     frame.rechunk().write_parquet(
-        file, compression="zstd", compression_level=1, statistics=True, row_group_size=_ROW_GROUP
+        file, compression="zstd", compression_level=1, statistics=True, row_group_size=ROW_GROUP
     )
     return file.getvalue()

@@ -6,7 +6,6 @@ said of a pair is the true Jaccard similarity of its sets of n-grams, remembered
 
 import io
 import mmap
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from tasks.big_data.buffers import text_buffers
-from tasks.big_data.documents import Shard, parquet_bytes, part
+from tasks.big_data.documents import parquet_bytes, part, rows_in
 from tasks.big_data.engine import Engine
 from tasks.big_data.grams import NEAR_WORDS, distinct_grams, likely_repeated, pairs_of_runs, shared_grams
 from tasks.big_data.memory import key_of
@@ -132,12 +131,12 @@ def _recall(file: Path) -> pl.DataFrame:
 
 @dataclass(frozen=True)
 class _Task:
-    data: bytes
+    data: bytes | Path
     rows: Places
 
 
 def _grams_of(task: _Task) -> tuple[NDArray[np.uint64], Places]:
-    texts = pl.read_parquet(io.BytesIO(task.data), columns=["text"])["text"].gather(task.rows)
+    texts = rows_in(task.data, ["text"])["text"].gather(task.rows)
     found: tuple[NDArray[np.uint64], Places] = distinct_grams(*text_buffers(texts), np.arange(len(texts)), NEAR_WORDS)
     return found
 
@@ -169,7 +168,7 @@ def _write_grams(file: Path, places: Places, sketches: Sketches, source: Path, w
     """Write the n-grams of documents, one after the other; where each one's end."""
     mine = list(sketches.by_shard(places))
     tasks = (
-        _Task(_bytes_of(source, sketches.shards, number), places[which] - sketches.starts[number])
+        _Task(where.carried(source / part(sketches.shards[number].name)), places[which] - sketches.starts[number])
         for number, which in mine
     )
     ends = [np.zeros(1, np.int64)]
@@ -178,7 +177,3 @@ def _write_grams(file: Path, places: Places, sketches: Sketches, source: Path, w
             out.write(grams.data)
             ends.append(ends_here[1:] + ends[-1][-1])
     return np.concatenate(ends)
-
-
-def _bytes_of(source: Path, shards: Sequence[Shard], number: int) -> bytes:
-    return (source / part(shards[number].name)).read_bytes()

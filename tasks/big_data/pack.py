@@ -111,7 +111,7 @@ def _pieces(
             found[shard.name] = noted
     progress = settings.runs / "progress" / "pack.json"
     with engine(settings) as where, Progress("pack", total=len(jobs), unit="shards", file=progress) as shown:
-        given = (Job(each, (source / documents.part(shard.name)).read_bytes(), mine) for shard, each, mine in jobs)
+        given = (Job(each, where.carried(source / documents.part(shard.name)), mine) for shard, each, mine in jobs)
         made = shown.over(where.map(pack_shard, given))
         for (shard, _, _), piece in zip(jobs, made, strict=True):
             parts = (("train", piece.train), ("index", piece.index), ("held_out", piece.held_out))

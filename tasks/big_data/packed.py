@@ -4,6 +4,7 @@ import io
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from tasks.big_data.documents import rows_in
 from tasks.big_data.encoder import Encoder
 from tasks.big_data.mix import numbers, shuffled, times
 from tasks.big_data.sides import TRAIN
@@ -37,7 +39,7 @@ class Job(NamedTuple):
     """One shard, and which of its documents are held out."""
 
     common: Common
-    data: bytes
+    data: bytes | Path
     held_out: tuple[str, ...]
 
 
@@ -53,7 +55,7 @@ class Piece:
 
 def pack_shard(job: Job) -> Piece:
     """Encode, mix and shuffle the documents of one shard."""
-    frame = pl.read_parquet(io.BytesIO(job.data), columns=["id", "uri", "source", "group", "text"])
+    frame = rows_in(job.data, ["id", "uri", "source", "group", "text"])
     encoder = _encoder(job.common.tokenizer, may_be_fast=job.common.is_fast)
     ids, counts = encoder.encode(frame["text"])
     frame = frame.with_columns(

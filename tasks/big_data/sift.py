@@ -1,6 +1,5 @@
 """A step that judges documents: a pure function of a shard, run on all of them; unchanged shards are remembered."""
 
-import io
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from infra.settings import Settings
-from tasks.big_data.documents import Shard, Sifted, Tally, files_of, part, read_index, tally_of, write_index
+from tasks.big_data.documents import Shard, Sifted, Tally, files_of, part, read_index, rows_in, tally_of, write_index
 from tasks.big_data.engine import Engine
 from tasks.big_data.memory import Memory, key_of
 from tasks.progress import Progress
@@ -42,7 +41,7 @@ class Done:
 
 def do(job: Job) -> Done:
     """Run the work on one shard, from bytes to bytes."""
-    frame = pl.read_parquet(io.BytesIO(job.data) if isinstance(job.data, bytes) else job.data, glob=False)
+    frame = rows_in(job.data)
     sifted = job.work(frame, job.common, job.extra)
     tally = tally_of(frame.height, job.size, sifted)
     if tally.rows_in != tally.rows_out + tally.rows_rejected:

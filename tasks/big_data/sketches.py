@@ -4,7 +4,6 @@ Sketches lie in files, one column after the other, so that the same column of al
 memory does not grow with the corpus.
 """
 
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from tasks.big_data.buffers import text_buffers, text_series
-from tasks.big_data.documents import Shard, part
+from tasks.big_data.documents import Shard, part, rows_in
 from tasks.big_data.engine import Engine
 from tasks.big_data.grams import BANDS, sketch_texts
 from tasks.big_data.memory import Memory, key_of
@@ -41,7 +40,7 @@ class Without(NamedTuple):
 
 @dataclass(frozen=True)
 class _Task:
-    data: bytes
+    data: bytes | Path
     dedup: Dedup
     without: Without
 
@@ -144,7 +143,7 @@ def make_sketches(
     given = (dedup.ignore_whitespace, dedup.min_block_bytes)
     keys = [key_of("sketch", *given, *without, shard.sha256) for shard in shards]
     missing = [n for n, key in enumerate(keys) if memory.recall(key, folder / str(n)) is None]
-    tasks = (_Task((source / part(shards[n].name)).read_bytes(), dedup, without) for n in missing)
+    tasks = (_Task(where.carried(source / part(shards[n].name)), dedup, without) for n in missing)
     for number, files in zip(missing, where.map(_sketch, tasks), strict=True):
         memory.keep(keys[number], files, {}, folder / str(number))
     return Sketches(shards, folder)
@@ -152,7 +151,7 @@ def make_sketches(
 
 def _sketch(task: _Task) -> dict[str, bytes]:
     """Files of one shard."""
-    frame = pl.read_parquet(io.BytesIO(task.data), columns=["id", "uri", "source", "text", "digest"])
+    frame = rows_in(task.data, ["id", "uri", "source", "text", "digest"])
     data, offsets = text_buffers(frame["text"])
     least, rows = task.dedup.min_block_bytes, frame.height
     columns = np.empty((_COLUMNS, rows), np.uint64)

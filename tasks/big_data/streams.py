@@ -11,7 +11,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-_ROW_GROUP = 65_536
+from tasks.big_data.documents import ROW_GROUP, arrow_options
 
 
 class Stream:
@@ -44,7 +44,7 @@ class Table:
     def __init__(self, path: Path, schema: Mapping[str, pl.DataType]) -> None:
         self._names = list(schema)
         arrow = pl.DataFrame(schema=schema).to_arrow().schema
-        self._writer = pq.ParquetWriter(path, arrow, compression="zstd", compression_level=1)
+        self._writer = pq.ParquetWriter(path, arrow, **arrow_options(self._names))
         self._schema = arrow
 
     def __enter__(self) -> Self:
@@ -56,7 +56,7 @@ class Table:
     def write(self, frame: pl.DataFrame) -> None:
         """Append rows."""
         if frame.height:
-            self._writer.write_table(frame.select(self._names).to_arrow().cast(self._schema), row_group_size=_ROW_GROUP)
+            self._writer.write_table(frame.select(self._names).to_arrow().cast(self._schema), row_group_size=ROW_GROUP)
 
 
 def sorted_by_id(pieces: list[Path], size: int, at_once: int) -> Iterator[pl.DataFrame]:

@@ -3,7 +3,6 @@
 A source is measured by its own documents, so that adding another source changes nothing for it.
 """
 
-import io
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from infra.settings import Settings
 from tasks.big_data.boilerplate import Line, edge_lines
 from tasks.big_data.buffers import text_buffers
-from tasks.big_data.documents import part, read_index
+from tasks.big_data.documents import part, read_index, rows_in
 from tasks.big_data.engine import Engine
 from tasks.big_data.formats import CODE_SUFFIXES, COMPRESSION_SUFFIXES
 from tasks.big_data.language import guesses
@@ -138,8 +137,8 @@ def survey(folder: Path, settings: Settings, where: Engine) -> tuple[dict[str, M
     keys = {shard.name: key_of("survey", shard.sha256) for shard in shards}
     known = {shard.name: memory.recall(keys[shard.name], folder) for shard in shards}
     fresh = [name for name, noted in known.items() if noted is None]
-    shard_bytes = ((folder / part(name)).read_bytes() for name in fresh)
-    for name, noted in zip(fresh, where.map(_measure_bytes, shard_bytes), strict=True):
+    files = (where.carried(folder / part(name)) for name in fresh)
+    for name, noted in zip(fresh, where.map(_measure_file, files), strict=True):
         memory.keep(keys[name], {}, noted, folder)
         known[name] = noted
     total: dict[str, Measures] = {}
@@ -149,7 +148,7 @@ def survey(folder: Path, settings: Settings, where: Engine) -> tuple[dict[str, M
     return total, {shard.name: tuple(sorted(known[shard.name] or {})) for shard in shards}
 
 
-def _measure_bytes(data: bytes) -> dict[str, Any]:
-    """Measures of one shard, from its file: bytes travel to another machine, a path does not."""
-    frame = pl.read_parquet(io.BytesIO(data), columns=["uri", "source", "text", "digest"])
+def _measure_file(file: bytes | Path) -> dict[str, Any]:
+    """Measures of one shard, from its file."""
+    frame = rows_in(file, ["uri", "source", "text", "digest"])
     return {source: measures.note() for source, measures in measure(frame).items()}
