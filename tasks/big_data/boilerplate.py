@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from tasks.big_data.passes import kernel
+from tasks.big_data.passes import kernel, part_of_a_pass, whole_pass
 from tasks.thresholds import Boilerplate
 
 Bytes = NDArray[np.uint8]
@@ -44,8 +44,7 @@ def edge_lines(
         sources: source of each document.
         wanted: which documents to read.
     """
-    rows, hashes, begins, ends = edges(data, offsets, wanted)
-    lines = pl.DataFrame({"row": rows, "hash": hashes, "begin": begins, "end": ends})
+    lines = edges(data, offsets, wanted)
     sizes = dict(sources.filter(pl.Series(wanted)).value_counts().iter_rows())
     counted = (
         lines.with_columns(source=sources.gather(lines["row"]))
@@ -73,14 +72,23 @@ def chosen(lines: Mapping[str, Line], documents: int, limits: Boilerplate) -> di
     return dict(sorted(found, key=lambda item: (-item[1].documents, item[0])))
 
 
-@kernel()
-def edges(
-    data: Bytes, offsets: Offsets, wanted: NDArray[np.bool_]
-) -> tuple[NDArray[np.uint32], NDArray[np.uint64], Offsets, Offsets]:
-    """Document, hash, begin and end of each line at an edge of a wanted document that could be boilerplate."""
-    most = wanted.sum() * 2 * _EDGE_LINES
-    rows, hashes = np.empty(most, np.uint32), np.empty(most, np.uint64)
-    begins, ends = np.empty(most, np.int64), np.empty(most, np.int64)
+def edges(data: Bytes, offsets: Offsets, wanted: NDArray[np.bool_]) -> pl.DataFrame:
+    """Row, hash, begin and end of each line at an edge of a wanted document that could be boilerplate."""
+    most = int(wanted.sum()) * 2 * _EDGE_LINES
+    found = {
+        "row": np.empty(most, np.uint32), "hash": np.empty(most, np.uint64),
+        "begin": np.empty(most, np.int64), "end": np.empty(most, np.int64),
+    }  # fmt: skip
+    n = _edges(data, offsets, wanted, *found.values())
+    return pl.DataFrame({name: values[:n] for name, values in found.items()})
+
+
+@whole_pass
+def _edges(
+    data: Bytes, offsets: Offsets, wanted: NDArray[np.bool_],
+    rows: NDArray[np.uint32], hashes: NDArray[np.uint64], begins: Offsets, ends: Offsets,
+) -> int:  # fmt: skip
+    """Fill the last four; how many lines there are."""
     n = 0
     for row in range(len(wanted)):
         if not wanted[row]:
@@ -110,7 +118,7 @@ def edges(
                     rows[n], hashes[n], begins[n], ends[n] = row, _hash(data, begin, stop), begin, stop
                     n += 1
             last = begin_at - 1
-    return rows[:n], hashes[:n], begins[:n], ends[:n]
+    return n
 
 
 @kernel()
@@ -155,7 +163,7 @@ def without(
     return out[:to], stops, lost
 
 
-@kernel()
+@part_of_a_pass
 def _is_among(known: NDArray[np.uint64], mark: np.uint64) -> bool:
     low, high = 0, len(known)
     while low < high:  # compiles ten times as fast as `np.searchsorted`
@@ -167,7 +175,7 @@ def _is_among(known: NDArray[np.uint64], mark: np.uint64) -> bool:
     return bool(low < len(known) and known[low] == mark)
 
 
-@kernel()
+@part_of_a_pass
 def _trimmed(data: Bytes, begin: int, end: int) -> tuple[int, int]:
     """A line without white space and control characters around it."""
     while begin < end and data[begin] <= 32:
@@ -177,7 +185,7 @@ def _trimmed(data: Bytes, begin: int, end: int) -> tuple[int, int]:
     return begin, end
 
 
-@kernel()
+@part_of_a_pass
 def _hash(data: Bytes, begin: int, end: int) -> np.uint64:
     """FNV-1a (RFC 9923) of 64 bits."""
     value, is_gap = _FNV_START, False
@@ -192,7 +200,7 @@ def _hash(data: Bytes, begin: int, end: int) -> np.uint64:
     return value
 
 
-@kernel()
+@part_of_a_pass
 def _is_candidate(data: Bytes, begin: int, end: int) -> bool:
     """Neither a heading or directive of Markdown or reStructuredText, nor a row of a table, nor mostly other signs."""
     if end - begin > _MAX_BYTES or data[begin] == 35 or data[begin] == 124:  # `#`, `|`

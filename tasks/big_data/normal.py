@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.big_data.octets import eight, is_plain
-from tasks.big_data.passes import kernel
+from tasks.big_data.passes import part_of_a_pass, whole_pass
 
 Bytes = NDArray[np.uint8]
 Offsets = NDArray[np.int64]
@@ -75,13 +75,13 @@ def composing() -> NDArray[np.bool_]:
 
 def look(data: Bytes, offsets: Offsets, tails: NDArray[np.bool_]) -> Flags:
     """For each document which of `REWRITE`, `COMPOSE`, `MOJIBAKE` may be needed."""
-    flags: Flags = _look(data, offsets, tails, composing())
+    flags = np.zeros(len(offsets) - 1, np.uint8)
+    _look(data, offsets, tails, composing(), flags)
     return flags
 
 
-@kernel()
-def _look(data: Bytes, offsets: Offsets, tails: NDArray[np.bool_], table: NDArray[np.bool_]) -> Flags:
-    flags = np.zeros(len(offsets) - 1, np.uint8)
+@whole_pass
+def _look(data: Bytes, offsets: Offsets, tails: NDArray[np.bool_], table: NDArray[np.bool_], flags: Flags) -> None:
     for row in range(len(flags)):
         low, high = offsets[row], offsets[row + 1]
         tail, flag = tails[row], 0
@@ -110,10 +110,9 @@ def _look(data: Bytes, offsets: Offsets, tails: NDArray[np.bool_], table: NDArra
             elif byte >= 0xC2:
                 flag |= _look_at(data, at, high, table)
         flags[row] = flag
-    return flags
 
 
-@kernel()
+@part_of_a_pass
 def _look_at(data: Bytes, at: int, high: int, table: NDArray[np.bool_]) -> int:
     """What the character of several bytes that begins at `at` may need."""
     byte, second = data[at], data[at + 1]
@@ -140,7 +139,6 @@ def _look_at(data: Bytes, at: int, high: int, table: NDArray[np.bool_]) -> int:
     return 0 if is_picture or (byte == 0xF0 and 0xA0 <= second < 0xAF) else COMPOSE
 
 
-@kernel()
 def rewrite(data: Bytes, offsets: Offsets, flags: Flags, tails: NDArray[np.bool_]) -> tuple[Bytes, Offsets]:
     """Documents flagged `REWRITE` without control characters and blank lines around them, one form of line end.
 
@@ -149,11 +147,18 @@ def rewrite(data: Bytes, offsets: Offsets, flags: Flags, tails: NDArray[np.bool_
     """
     out = np.empty(offsets[-1] - offsets[0], np.uint8)  # nothing becomes longer
     ends = np.zeros(len(offsets), np.int64)
+    _rewrite(data, offsets, flags, tails, out, ends)
+    return out[: ends[-1]], ends
+
+
+@whole_pass
+def _rewrite(data: Bytes, offsets: Offsets, flags: Flags, tails: NDArray[np.bool_], out: Bytes, ends: Offsets) -> None:
     to = 0
     for row in range(len(offsets) - 1):
         low, high, start = offsets[row], offsets[row + 1], to
         if not flags[row] & REWRITE:
-            out[to : to + high - low] = data[low:high]
+            for at in range(low, high):
+                out[to + at - low] = data[at]
             to += high - low
             ends[row + 1] = to
             continue
@@ -188,10 +193,9 @@ def rewrite(data: Bytes, offsets: Offsets, flags: Flags, tails: NDArray[np.bool_
             out[to] = 10
             to += 1
         ends[row + 1] = to
-    return out[:to], ends
 
 
-@kernel()
+@part_of_a_pass
 def _line_end(data: Bytes, at: int, high: int) -> tuple[int, bool]:
     """How many bytes the line end (True) or the control (False) at `at` has; 0 if it is neither."""
     byte = data[at]
