@@ -6,7 +6,7 @@ manual. Headings, directives and lines of few letters are structure, and stay.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -75,7 +75,7 @@ def chosen(lines: Mapping[str, Line], documents: int, limits: Boilerplate) -> di
 def edges(data: Bytes, offsets: Offsets, wanted: NDArray[np.bool_]) -> pl.DataFrame:
     """Row, hash, begin and end of each line at an edge of a wanted document that could be boilerplate."""
     most = int(wanted.sum()) * 2 * _EDGE_LINES
-    found = {
+    found: dict[str, NDArray[Any]] = {
         "row": np.empty(most, np.uint32), "hash": np.empty(most, np.uint64),
         "begin": np.empty(most, np.int64), "end": np.empty(most, np.int64),
     }  # fmt: skip

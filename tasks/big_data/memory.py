@@ -105,8 +105,8 @@ class Memory:
         noted: dict[str, Any] = entry["noted"]
         return noted
 
-    def keep(self, key: str, files: Mapping[str, bytes | Path], noted: Mapping[str, Any], out: Path) -> None:
-        """Write files, or link those that are there already, into `out` and remember them, with what is noted."""
+    def keep(self, key: str, files: Mapping[str, Any], noted: Mapping[str, Any], out: Path) -> None:
+        """Write files into `out`, or link those that are given by path, and remember them, with what is noted."""
         folder = self.folder / key
         files = dict(sorted(files.items()))  # as the entry has them, whose keys are sorted
         fresh = folder.with_name(f".{key}.{os.getpid()}")
@@ -128,7 +128,7 @@ class Memory:
             shutil.rmtree(fresh)
 
 
-def _seal(data: bytes | Path) -> str:
+def _seal(data: Any) -> str:
     """Tells damage, not tampering: what is here was made here."""
     if not isinstance(data, Path):
         return xxhash.xxh3_128_hexdigest(data)

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from tasks.big_data.passes import kernel
+from tasks.big_data.passes import part_of_a_pass, step_of_a_pass, whole_pass
 from tasks.big_data.personal_checks import IBAN_LENGTHS
 
 AT: Final = 1  # "@"
@@ -50,12 +50,12 @@ _GAP = _table((b" .-/()", 1))
 _STOPS = _table((_DIGITS, 1), (b"@", 2), (b":", 3), (b"-", 4), (b"_", 5), (b"AJG", 6), (b".", 7))
 
 
-@kernel(inline="always")
+@step_of_a_pass
 def _at(data: Bytes, i: int, low: int, high: int) -> int:
     return data[i] if low <= i < high else 0
 
 
-@kernel()
+@part_of_a_pass
 def _is(data: Bytes, i: int, low: int, high: int, text: bytes) -> bool:
     """Whether `text` stands at `i`."""
     if i < low or i + len(text) > high:
@@ -66,7 +66,7 @@ def _is(data: Bytes, i: int, low: int, high: int, text: bytes) -> bool:
     return True
 
 
-@kernel()
+@part_of_a_pass
 def _gap(data: Bytes, i: int, high: int) -> int:
     """Bytes of the separator at `i`: 0 if there is none."""
     byte = data[i]
@@ -79,7 +79,7 @@ def _gap(data: Bytes, i: int, high: int) -> int:
     return 0
 
 
-@kernel()
+@part_of_a_pass
 def _has_user(data: Bytes, i: int, high: int) -> bool:
     """Whether the part of a URL that begins at `i` and ends with a slash or a space has an "@"."""
     for k in range(i, min(i + _USER_BYTES, high)):
@@ -90,7 +90,7 @@ def _has_user(data: Bytes, i: int, high: int) -> bool:
     return False
 
 
-@kernel()
+@part_of_a_pass
 def _number(data: Bytes, i: int, high: int) -> tuple[int, int, int]:
     """End of the number whose first digit is at `i`, its digits, and its dots between digits."""
     end, digits, dots = i, 0, 0
@@ -111,7 +111,7 @@ def _number(data: Bytes, i: int, high: int) -> tuple[int, int, int]:
         end = ahead
 
 
-@kernel()
+@part_of_a_pass
 def _is_date(data: Bytes, i: int, end: int) -> bool:
     """31.12.2024 or 2024-12-31."""
     if end - i != 10:
@@ -121,7 +121,7 @@ def _is_date(data: Bytes, i: int, end: int) -> bool:
     return german or iso
 
 
-@kernel()
+@part_of_a_pass
 def _has_word(data: Bytes, i: int, end: int, low: int, high: int) -> bool:
     """Whether a plus or a letter before, or a letter after, can say what the number from `i` to `end` is."""
     for k in range(end, min(end + 4, high)):
@@ -138,7 +138,7 @@ def _has_word(data: Bytes, i: int, end: int, low: int, high: int) -> bool:
     return False
 
 
-@kernel()
+@part_of_a_pass
 def _hex_groups(data: Bytes, i: int, low: int, high: int) -> int:
     """Where groups of hexadecimal digits begin whose first separator is at `i`; -1 if there are none."""
     start = i
@@ -164,7 +164,7 @@ def _hex_groups(data: Bytes, i: int, low: int, high: int) -> int:
     return start if groups >= 4 or (mark == ord(".") and groups == 3) else -1
 
 
-@kernel()
+@part_of_a_pass
 def _is_long(data: Bytes, i: int, high: int) -> bool:
     """Whether two digits at `i` and what follows, but for single spaces, are enough characters for an IBAN."""
     characters, k = 0, i
@@ -182,7 +182,7 @@ def _is_long(data: Bytes, i: int, high: int) -> bool:
     return characters == _MIN_IBAN
 
 
-@kernel()
+@part_of_a_pass
 def _key_at(data: Bytes, i: int, low: int, high: int) -> int:
     """Where an API key begins whose telling byte is at `i`; -1 if none does."""
     byte, start = data[i], -1
@@ -222,7 +222,7 @@ def _key_at(data: Bytes, i: int, low: int, high: int) -> int:
     return -1 if start > low and _WORD[data[start - 1]] else start
 
 
-@kernel()
+@part_of_a_pass
 def _characters(data: Bytes, start: int, end: int) -> int:
     """Characters that begin in these bytes."""
     found = 0
@@ -231,7 +231,7 @@ def _characters(data: Bytes, start: int, end: int) -> int:
     return found
 
 
-@kernel()
+@whole_pass
 def _scan(data: Bytes, offsets: Ints, rows: Ints, places: Ints, families: Bytes) -> int:
     """Fill the three arrays with marks; how many there are, which may be more than fit."""
     count, room = 0, len(rows)

@@ -14,7 +14,7 @@ from data_contracts.records import SourceFile
 from infra.settings import Settings
 from tasks.big_data import documents
 from tasks.big_data.answers import names
-from tasks.big_data.documents import Facts, Shard, Sifted, Tally, files_of, tally_of
+from tasks.big_data.documents import Content, Facts, Shard, Sifted, Tally, files_of, tally_of
 from tasks.big_data.layout import Group, name_of
 from tasks.big_data.lines import Span
 from tasks.big_data.places import Place, Places
@@ -43,7 +43,7 @@ class Made(NamedTuple):
     """A shard, its files by name, counts."""
 
     shard: Shard
-    files: dict[str, bytes]
+    files: dict[str, Content]
     tally: Tally
 
 

@@ -9,7 +9,18 @@ from typing import Any
 import polars as pl
 
 from infra.settings import Settings
-from tasks.big_data.documents import Shard, Sifted, Tally, files_of, part, read_index, rows_in, tally_of, write_index
+from tasks.big_data.documents import (
+    Content,
+    Shard,
+    Sifted,
+    Tally,
+    files_of,
+    part,
+    read_index,
+    rows_in,
+    tally_of,
+    write_index,
+)
 from tasks.big_data.engine import Engine
 from tasks.big_data.memory import Memory, key_of
 from tasks.progress import Progress
@@ -34,7 +45,7 @@ class Done:
     """What came of it; `is_same` if all rows go on as they are, whose file is not among `files` then."""
 
     shard: Shard
-    files: dict[str, bytes]
+    files: dict[str, Content]
     tally: Tally
     is_same: bool
 
