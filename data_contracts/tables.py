@@ -18,7 +18,7 @@ from data_contracts.errors import ContractError
 SHARDS, INDEX, REPORT = "shards.json", "documents.parquet", "report.json"
 STREAMS = ("train", "held_out")
 KINDS = ".parquet, .jsonl, .csv (also .gz), a folder of shards, or what pack leaves"
-_ROWS, _AT_ONCE = 65_536, 4096
+_AT_ONCE = 4096
 _TOKENS = 1 << 22
 
 
@@ -94,9 +94,9 @@ def _endings(folder: Path, split: str, length: int) -> int:
     index = pl.scan_parquet(folder / INDEX, glob=False).filter(pl.col("split") == split)
     ends = index.select(end=pl.col("offset") + pl.col("tokens") - 1).collect(engine="streaming")["end"].to_numpy()
     ends = ends[(ends >= 0) & (ends < length)]
-    for at in range(0, len(ends), _ROWS):
+    for at in range(0, len(ends), _AT_ONCE):  # each end is a page that was read, see `_streams`
         tokens = np.load(folder / f"{split}.npy", mmap_mode="r")
-        found.update(np.unique(tokens[ends[at : at + _ROWS]]).tolist())
+        found.update(np.unique(tokens[ends[at : at + _AT_ONCE]]).tolist())
     return len(found)
 
 

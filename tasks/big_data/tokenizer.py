@@ -105,7 +105,9 @@ def sample(source: Path, kept_back: frozenset[str], size: int, shown: Progress) 
 def _low(frame: pl.DataFrame, limit: int) -> pl.DataFrame:
     """Rows whose id has a hash up to the limit, and the hash."""
     marks = scrambled(numbers(frame["id"]), _SALT, 0)
-    return frame.with_columns(mark=pl.Series(marks)).filter(pl.col("mark") <= limit).rechunk()
+    low = frame.with_columns(mark=pl.Series(marks)).filter(pl.col("mark") <= limit)
+    # Copies: views of a few texts would keep all of the shard in memory.
+    return pl.DataFrame(low.to_dict(as_series=False) | {"mark": low["mark"]}, schema=low.schema)
 
 
 def cut(texts: Iterable[str], size: int) -> Iterator[str]:
