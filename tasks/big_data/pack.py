@@ -35,7 +35,7 @@ from tasks.report import Report, StepError
 _PIECES = ".pieces"
 _HELD_OUT_SCHEMA = dict.fromkeys(("id", "uri", "group", "text"), pl.String())
 # Of held-out text in memory at a time.
-_AT_ONCE = 32 << 20
+_AT_ONCE = 16 << 20
 _SAMPLE = 64
 _DECIMALS = 4
 

@@ -16,6 +16,7 @@ from tasks.big_data.documents import rows_in
 from tasks.big_data.encoder import Encoder
 from tasks.big_data.mix import numbers, shuffled, times
 from tasks.big_data.sides import TRAIN
+from tasks.big_data.streams import in_ranges
 
 INDEX_SCHEMA = pl.Schema(
     {"id": pl.String(), "uri": pl.String(), "source": pl.String(), "group": pl.String(), "split": pl.String(),
@@ -74,18 +75,18 @@ def pack_shard(job: Job) -> Piece:
     held = kept_back.select("id", "uri", "source", "group", "bytes", "text").with_columns(tokens=_lists(ids, kept_back))
     return Piece(
         gathered(ids, placed["start"].to_numpy(), placed["tokens"].to_numpy()).tobytes(),
-        mappable(index.select(INDEX_SCHEMA.names()).cast(INDEX_SCHEMA)),
-        mappable(held),
+        _unpacked(index.select(INDEX_SCHEMA.names()).cast(INDEX_SCHEMA)),
+        in_ranges(held),
         {"train": len(placed), "tokens": int(placed["tokens"].sum()), "held_out": held.height,
          "held_out_bytes": int(held["bytes"].sum()), "held_out_tokens": int(kept_back["tokens"].sum()),
          "sources": _by_source(trained.with_columns(times=pl.Series(often)))},
     )  # fmt: skip
 
 
-def mappable(rows: pl.DataFrame) -> bytes:
-    """Bytes of a table of which parts can be read without the others."""
+def _unpacked(rows: pl.DataFrame) -> bytes:
+    """Bytes of a table that is soon read again."""
     file = io.BytesIO()
-    rows.rechunk().write_ipc(file, compression="uncompressed")
+    rows.write_ipc(file, compression="uncompressed")
     return file.getvalue()
 
 

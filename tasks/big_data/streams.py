@@ -1,8 +1,10 @@
 """Pieces of shards become the streams of tokens and their index, piece after piece, so that memory stays small."""
 
+import io
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -12,6 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.big_data.documents import ROW_GROUP, arrow_options
+
+# Of ids, by their first hex digits, in a piece: a batch of Arrow has about a kilobyte beside its rows.
+_RANGES = 64
 
 
 class Stream:
@@ -59,26 +64,41 @@ class Table:
             self._writer.write_table(frame.select(self._names).to_arrow().cast(self._schema), row_group_size=ROW_GROUP)
 
 
+def in_ranges(rows: pl.DataFrame) -> bytes:
+    """Bytes of a table sorted by id, of which `sorted_by_id` reads a range of ids without the others."""
+    edges = pl.Series([f"{number:02x}" for number in range(0, 256, 256 // _RANGES)])
+    starts = [*rows["id"].search_sorted(edges, side="left"), rows.height]
+    table = rows.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+    file = io.BytesIO()
+    with pa.ipc.new_file(file, table.schema) as writer:
+        for start, stop in pairwise(starts):
+            # A range without rows is a batch too, so that a batch is found by its number.
+            (batch,) = table.slice(start, stop - start).combine_chunks().to_batches() or [_none_of(table)]
+            writer.write_batch(batch)
+    return file.getvalue()
+
+
 def sorted_by_id(pieces: list[Path], size: int, at_once: int) -> Iterator[pl.DataFrame]:
-    """Rows of tables, each of which is sorted by id, in the order of ids, about `at_once` of `size` bytes at a time.
+    """Rows of `in_ranges` files in the order of ids, about `at_once` of `size` bytes at a time.
 
-    Ids are hashes, so that parts are of about one size. The files are mapped, of which each part reads its own rows.
+    Ids are hashes, so that ranges are of about one size. Files are read and not mapped, as their pages would count as
+    memory for each of the pieces.
     """
-    parts = max(1, -(-size // at_once))
-    edges = [f"{number * 2**32 // parts:08x}" for number in range(parts)]
-    for low, high in zip(edges, [*edges[1:], "g"], strict=True):
-        frames = [_between(piece, low, high) for piece in pieces]
-        if frames:
-            yield pl.concat(frames).sort("id")
+    parts = min(max(1, -(-size // at_once)), _RANGES)
+    edges = [number * _RANGES // parts for number in range(parts + 1)]
+    for first, stop in pairwise(edges):
+        if pieces:
+            yield pl.concat(_ranges(piece, first, stop) for piece in pieces).sort("id")
 
 
-def _between(piece: Path, low: str, high: str) -> pl.DataFrame:
-    """Rows of a table sorted by id, from one id up to another."""
-    with pa.memory_map(str(piece)) as file:
-        rows = pa.ipc.open_file(file).read_all()
-        ids = pl.Series(rows["id"])
-        first, stop = (int(ids.search_sorted(edge)) for edge in (low, high))
-        return pl.DataFrame(rows.slice(first, stop - first))
+def _ranges(piece: Path, first: int, stop: int) -> pl.DataFrame:
+    with pa.OSFile(str(piece)) as file:
+        read = pa.ipc.open_file(file)
+        return pl.DataFrame(pa.Table.from_batches(map(read.get_batch, range(first, stop)), read.schema))
+
+
+def _none_of(table: pa.Table) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pylist([], table.schema)
 
 
 def opened(stack: ExitStack, out: Path, names: Mapping[str, int], dtype: np.dtype[Any]) -> dict[str, Stream]:

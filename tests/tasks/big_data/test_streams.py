@@ -5,8 +5,7 @@ import hashlib
 import polars as pl
 import pytest
 
-from tasks.big_data.packed import mappable
-from tasks.big_data.streams import sorted_by_id
+from tasks.big_data.streams import in_ranges, sorted_by_id
 
 
 @pytest.mark.parametrize("at_once", [1, 7, 40, 1000])
@@ -18,7 +17,7 @@ def test_rows_of_all_pieces_come_once_and_in_order(tmp_path, at_once):
     for number in range(4):  # the last one is empty
         piece = rows.filter(pl.int_range(pl.len()) % 3 == number).sort("id")
         pieces.append(tmp_path / str(number))
-        pieces[-1].write_bytes(mappable(piece))
+        pieces[-1].write_bytes(in_ranges(piece))
     parts = list(sorted_by_id(pieces, 40, at_once))
     assert len(parts) == max(1, -(-40 // at_once))
     assert pl.concat(parts).equals(rows.sort("id"))
