@@ -1,5 +1,6 @@
 """`abcd releases`, `show`, `pull`, `verify`, `sample`: what people do with releases."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +10,7 @@ from rich.filesize import decimal
 from rich.markup import escape
 from rich.table import Column, Table
 
+from flows.runs import describe_age
 from infra.settings import Settings
 from tasks.distribution import catalogue
 
@@ -21,7 +23,7 @@ def releases(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """List what was published: versions, aliases, size, bits per byte, the gate's decision."""
+    """List what was published: versions, aliases, bits per byte, parameters, the gate's decision; --json has more."""
     rows = catalogue.list_releases(Settings.load(), name)
     console = Console()
     if as_json:
@@ -33,23 +35,17 @@ def releases(
     table = Table(
         Column("release", no_wrap=True),
         "aliases",
-        "released",
-        "bits/byte",
-        "parameters",
-        "active",
-        "size",
-        "gate",
+        *(Column(name, no_wrap=True) for name in ("age", "bits/byte", "parameters", "active", "gate")),
         box=None,
     )
     for row in rows:
         table.add_row(
             f"[bold]{row.name}@v{row.version}[/]",
-            ", ".join(row.aliases),
-            row.released_at[:16].replace("T", " "),
+            " ".join(row.aliases),
+            describe_age(datetime.now(UTC) - datetime.fromisoformat(row.released_at)),
             "" if row.bits_per_byte is None else f"{row.bits_per_byte:.3f}",
             "" if row.parameters is None else f"{row.parameters / 1e6:.2f} M",
             "" if row.active_parameters is None else f"{row.active_parameters / 1e6:.2f} M",
-            decimal(row.size),
             row.decision,
         )
     console.print(table)

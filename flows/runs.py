@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Column, Table
+from rich.padding import Padding
 
 from flows.graph import StaleUpstreamError, require_current
 from infra.lock import workspace_lock
@@ -30,15 +30,21 @@ def runs(
     if not found:
         console.print("no run yet: type `abcd run`")
         return
-    table = Table(Column("run", no_wrap=True), "flow", "state", "release", "commit", "age", "what it said", box=None)
-    for record in found:
-        said = record.said.splitlines()[0] if record.said else ""
-        commit = (record.code.commit or "none")[:10] + ("+" if record.code.patch else "")
-        table.add_row(
-            f"[bold]{escape(record.run)}[/]", record.flow, record.state, record.release or "", commit,
-            describe_age(datetime.now(UTC) - datetime.fromisoformat(record.ended_at)), escape(said[:100]),
-        )  # fmt: skip
-    console.print(table)
+    rows = [("run", "flow", "state", "release", "commit", "age"), *map(_row, found)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    console.print(lines[0], style="bold", soft_wrap=True)
+    for record, line in zip(found, lines[1:], strict=True):
+        console.print(line, markup=False, soft_wrap=True)
+        # A sentence below its run: beside it a terminal leaves a column of a word.
+        for said in record.said.splitlines()[:1]:
+            console.print(Padding(escape(said), (0, 0, 0, 4)), style="dim")
+
+
+def _row(record: RunRecord) -> tuple[str, ...]:
+    commit = (record.code.commit or "none")[:10] + ("+" if record.code.patch else "")
+    age = describe_age(datetime.now(UTC) - datetime.fromisoformat(record.ended_at))
+    return record.run, record.flow, record.state, record.release or "", commit, age
 
 
 def adopt(

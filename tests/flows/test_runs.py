@@ -1,9 +1,11 @@
-"""`abcd runs`: ages as people say them."""
+"""`abcd runs`: ages as people say them, and what runs said."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 
+from flows import runs
 from flows.runs import describe_age
 
 
@@ -19,3 +21,19 @@ from flows.runs import describe_age
 )
 def test_an_age_is_said_in_its_largest_unit(age: timedelta, said: str):
     assert describe_age(age) == said
+
+
+def test_what_a_run_said_stands_below_it_and_is_whole(monkeypatch, capsys):
+    said = "first release: 1.914 bits per byte beat the 2.802 of a byte 3-gram; a person promotes [yellow]\nmore"
+    record = SimpleNamespace(
+        run="calm-newt", flow="pipeline", state="refused", release="novels-en@v1", said=said,
+        code=SimpleNamespace(commit="0123456789abcdef", patch=""), ended_at=datetime.now(UTC).isoformat(),
+    )  # fmt: skip
+    monkeypatch.setattr(runs, "list_runs", lambda _settings: [record])
+    monkeypatch.setattr(runs.Settings, "load", lambda: None)
+    monkeypatch.setenv("COLUMNS", "60")
+    runs.runs(as_json=False)
+    heading, line, *below = capsys.readouterr().out.splitlines()
+    assert heading.split() == ["run", "flow", "state", "release", "commit", "age"]
+    assert line.split()[:5] == ["calm-newt", "pipeline", "refused", "novels-en@v1", "0123456789"]
+    assert " ".join(" ".join(below).split()) == said.splitlines()[0]
