@@ -13,10 +13,10 @@ from tasks.big_data.documents import Shard, Tally, write_index
 from tasks.big_data.engine import Engine, engine
 from tasks.big_data.formats import named
 from tasks.big_data.layout import Group, groups
-from tasks.big_data.lines import cut
+from tasks.big_data.lines import Span, cut
 from tasks.big_data.manifest import read_manifest
 from tasks.big_data.memory import Memory, key_of
-from tasks.big_data.places import DiskPlace, Places
+from tasks.big_data.places import DiskPlace, Place, Places
 from tasks.big_data.readers import Columns, NoTextColumnError
 from tasks.big_data.reading import Item, Made, gone, read_as, read_item, refuse_without_text, require_same, shards_of
 from tasks.big_data.sources import Digests
@@ -148,12 +148,21 @@ class _Step:
             yield Item(group, None, 0, sources, self._settings)
             return
         self._check(first)
+        for number, span in enumerate(self._spans(first, place)):
+            yield Item(group, span, number, sources, self._settings)
+
+    def _spans(self, file: SourceFile, place: Place) -> list[Span]:
+        """Parts of a large file of lines; of the same bytes they are known."""
+        key = key_of("cut", file.sha256, SPAN_BYTES)
+        if known := self._memory.recall(key, self._out):
+            return [Span(*span) for span in known["spans"]]
         try:
             with place.open() as content:
-                for number, span in enumerate(cut(content, SPAN_BYTES)):
-                    yield Item(group, span, number, sources, self._settings)
+                spans = list(cut(content, SPAN_BYTES))
         except OSError as error:
-            raise gone(first, place, error) from None
+            raise gone(file, place, error) from None
+        self._memory.keep(key, {}, {"spans": spans}, self._out)
+        return spans
 
     def _key(self, item: Item) -> str:
         said = {uri: read_as(source) for uri, source in item.sources.items()}
