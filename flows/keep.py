@@ -10,6 +10,8 @@ from tasks.distribution.begin import begin
 from tasks.distribution.run_record import State, keep_run
 from tasks.report import StepError
 
+_NOT_CHAMPION: dict[str, State] = {"promote": "kept", "ask": "asks", "refuse": "refused"}  # by the gate's decision
+
 
 def say_where(settings: Settings) -> None:
     """Say in the log of a run that it works in a checkout, and what that leaves out."""
@@ -48,4 +50,6 @@ def _end(account: Account) -> tuple[State, str]:
     if account.release is None:
         return "ended", account.nothing_new or account.skipped
     reasons = "; ".join(account.release.reasons)
-    return ("released" if account.release.is_champion else "refused"), reasons
+    if account.release.is_champion:
+        return "released", reasons
+    return _NOT_CHAMPION[account.release.decision], reasons

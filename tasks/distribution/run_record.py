@@ -30,7 +30,7 @@ ADOPTED = ("params.yaml", "dvc.lock")
 _AUTHOR = {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER")
            for what, value in (("NAME", "abcd"), ("EMAIL", "abcd@localhost"))}  # fmt: skip
 
-State = Literal["released", "refused", "failed", "stopped", "ended"]
+State = Literal["released", "kept", "asks", "refused", "failed", "stopped", "ended"]
 
 
 class RunRecord(BaseModel):
@@ -41,7 +41,7 @@ class RunRecord(BaseModel):
     format: Literal[1] = 1
     run: str
     flow: str
-    state: State = Field(description="released: with a release; refused: with one that is not the champion")
+    state: State = Field(description="released: with a champion; kept, asks, refused: with a release that is none")
     said: str = Field(description="the error of a failed run, the gate's reasons of one with a release")
     release: str | None = Field(description="NAME@vN")
     started_at: str = Field(description="UTC")

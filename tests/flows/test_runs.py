@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from flows import runs
+from flows import keep, runs
 from flows.runs import describe_age
 
 
@@ -37,3 +37,13 @@ def test_what_a_run_said_stands_below_it_and_is_whole(monkeypatch, capsys):
     assert heading.split() == ["run", "flow", "state", "release", "commit", "age"]
     assert line.split()[:5] == ["calm-newt", "pipeline", "refused", "novels-en@v1", "0123456789"]
     assert " ".join(" ".join(below).split()) == said.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("decision", "is_champion", "state"),
+    [("promote", True, "released"), ("ask", True, "released"), ("promote", False, "kept"), ("ask", False, "asks"),
+     ("refuse", False, "refused")],
+)  # fmt: skip
+def test_a_run_with_a_release_ends_as_the_gate_or_a_person_decided(decision: str, is_champion: bool, state: str):
+    release = SimpleNamespace(decision=decision, is_champion=is_champion, reasons=["one", "two"])
+    assert keep._end(SimpleNamespace(stopped=False, failure=None, release=release)) == (state, "one; two")
