@@ -81,8 +81,8 @@ def in_ranges(rows: pl.DataFrame) -> bytes:
 def sorted_by_id(pieces: list[Path], size: int, at_once: int) -> Iterator[pl.DataFrame]:
     """Rows of `in_ranges` files in the order of ids, about `at_once` of `size` bytes at a time.
 
-    Ids are hashes, so that ranges are of about one size. Files are read and not mapped, as their pages would count as
-    memory for each of the pieces.
+    Ids are hashes, so that ranges are of about one size; of more than `_RANGES` times `at_once` bytes parts are larger.
+    Files are read and not mapped, as their pages would count as memory for each of the pieces.
     """
     parts = min(max(1, -(-size // at_once)), _RANGES)
     edges = [number * _RANGES // parts for number in range(parts + 1)]

@@ -25,7 +25,7 @@ def rows_of(source: Path, folder: Path, number: int) -> Path:
     ("corpus", "column", "kind", "rows", "kept"),
     [
         ("maintnorm.jsonl.gz", "raw", "notes", 7200, 7000),
-        ("statutes_de.jsonl.gz", "text", "prose", 60, 59),  # one is tables of amounts
+        ("statutes_de.jsonl.gz", "text", "prose", 61, 60),  # one is tables of amounts
     ],
 )
 def test_a_corpus_ends_in_a_release_or_a_refusal_that_helps(
