@@ -12,6 +12,7 @@ from flows import server
 from infra.settings import Settings
 from tasks import params
 from tests.conftest import Clone, make_clone
+from tests.screens import Screen, open_screen
 
 # Small enough for seconds of training, large enough for every part to have work.
 SMALL = {
@@ -94,3 +95,10 @@ def first_run(clone: Clone, corpus: Path, prefect_url: str) -> tuple[str, Watch]
     watch.join()
     assert process.returncode == 0, said
     return said, watch
+
+
+@pytest.fixture(scope="module")
+def screen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Screen]:
+    """A browser for the tests of a file, in which nobody has signed in yet."""
+    with open_screen(tmp_path_factory.mktemp("screenshots")) as screen:
+        yield screen

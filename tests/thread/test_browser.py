@@ -20,7 +20,7 @@ from playwright.sync_api import expect
 from tests.conftest import Clone
 from tests.platforms import Platform
 from tests.processes import command_line
-from tests.screens import SECONDS, Screen, open_screen
+from tests.screens import SECONDS, Screen
 
 pytestmark = [pytest.mark.thread, pytest.mark.long, pytest.mark.timeout(1200)]
 
@@ -42,13 +42,6 @@ def up(small_clone: Clone) -> Iterator[Platform]:
     platform.said = platform.up()
     yield platform
     platform.down()
-
-
-@pytest.fixture(scope="module")
-def screen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Screen]:
-    """A browser for all tests here."""
-    with open_screen(tmp_path_factory.mktemp("screenshots")) as screen:
-        yield screen
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from playwright.sync_api import Page, expect
 from tests.conftest import Clone
 from tests.platforms import Platform
 from tests.processes import command_line
-from tests.screens import SECONDS, Screen, open_screen
+from tests.screens import SECONDS, Screen
 
 pytestmark = [pytest.mark.thread, pytest.mark.long, pytest.mark.timeout(900)]
 
@@ -32,13 +32,6 @@ def up(small_clone: Clone) -> Iterator[Platform]:
     platform.said = platform.up()
     yield platform
     platform.down()
-
-
-@pytest.fixture(scope="module")
-def screen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Screen]:
-    """A browser in which nobody has signed in yet."""
-    with open_screen(tmp_path_factory.mktemp("screenshots")) as screen:
-        yield screen
 
 
 @pytest.fixture(scope="module")
