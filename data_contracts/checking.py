@@ -66,7 +66,9 @@ def check_piece(contracts: Mapping[str, Contract], tables: Mapping[str, pl.DataF
 
 
 def check(
-    contracts: Mapping[str, Contract], sources: Mapping[str, Source], pieces: Callable[[], Iterable[Pieces]] | None = None
+    contracts: Mapping[str, Contract],
+    sources: Mapping[str, Source],
+    pieces: Callable[[], Iterable[Pieces]] | None = None,
 ) -> Checked:
     """Compare tables with the contracts of one file.
 
@@ -94,14 +96,14 @@ def check(
     if not wrong:
         for alone, tables in ((True, pieces or whole), (False, whole)):
             broken += _queries(contracts, tables, alone=alone)
-    titles = list(dict.fromkeys(_file_of(contract) for contract in contracts.values()))
-    return Checked(", ".join(titles), sum(contract.rules for contract in contracts.values()), rows, tuple(broken))
+    rules = sum(contract.rules for contract in contracts.values())
+    return Checked(title_of(contracts.values()), rows=rows, rules=rules, broken=tuple(broken))
 
 
-def _file_of(contract: Contract) -> str:
-    """`packed.index 1.0.0` is of `packed 1.0.0`."""
-    name, _, version = contract.title.partition(" ")
-    return f"{name.partition('.')[0]} {version}"
+def title_of(contracts: Iterable[Contract]) -> str:
+    """Of the file that contracts on tables are in: `packed.index 1.0.0` is of `packed 1.0.0`."""
+    parts = (contract.title.partition(" ") for contract in contracts)
+    return ", ".join(dict.fromkeys(f"{name.partition('.')[0]} {version}" for name, _, version in parts))
 
 
 def _check_table(contract: Contract, source: Source) -> tuple[int, list[Broken]]:

@@ -109,7 +109,7 @@ def with_starts(pieces: Sequence[Piece]) -> Iterator[tuple[int, Piece]]:
 
 
 def index_parts(
-    folder: Path, split: str, columns: Sequence[str] | None = None, *, start: int = 0, stop: int | None = None
+    folder: Path, split: str, columns: Sequence[str] | None = None, *, run: tuple[int, int] | None = None
 ) -> Iterator[pl.DataFrame]:
     """The index of one stream, a part for each piece, in their order; `offset` counts from the stream's beginning.
 
@@ -117,13 +117,13 @@ def index_parts(
         folder: of the step.
         split: name of the stream.
         columns: by default all.
-        start, stop: only pieces that have some of these tokens; by default all.
+        run: only pieces that have some of the tokens from the first to the second number (exclusive); by default all.
 
     Raises:
         FileNotFoundError: nothing is packed.
     """
     for at, piece in with_starts(read_pieces(folder, split)):
-        if at + piece.tokens > start and (stop is None or at < stop):
+        if run is None or (at < run[1] and at + piece.tokens > run[0]):
             yield index_part(folder, piece, columns, at=at)
 
 

@@ -2,7 +2,7 @@
 
 import gzip
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -94,14 +94,19 @@ def packed_tables(folder: Path, vocabulary: int | None = None) -> Tables:
     return Tables(sources, in_pieces)
 
 
-def whole_tables(folder: Path, pieces: Iterable[Piece], vocabulary: int) -> dict[str, Source]:
+def whole_tables(folder: Path, pieces: Sequence[Piece], vocabulary: int, index: Contract) -> dict[str, Source]:
     """The same of pieces that were measured and checked alone: for what needs all of them, `Contract.of_the_whole`."""
-    pieces = list(pieces)
     rows = pl.concat([PIECE_ROWS.to_frame(), *(piece_row(piece, vocabulary) for piece in pieces)])
-    files = [folder / piece.index_file for piece in pieces]
-    keys = Contract.read(PACKED, "index").of_the_whole().columns
-    parts = Source(lambda: (pl.read_parquet(file, columns=list(keys), glob=False) for file in files), lambda: _scan(files))
-    return {"index": parts, "pieces": Source.of(rows), "held_out": Source(list, pl.LazyFrame)}
+    files, keys = [folder / piece.index_file for piece in pieces], list(index.of_the_whole().columns)
+
+    def parts() -> Iterator[pl.DataFrame]:
+        return (pl.read_parquet(file, columns=keys, glob=False) for file in files)
+
+    return {
+        "index": Source(parts, lambda: _scan(files)),
+        "pieces": Source.of(rows),
+        "held_out": Source(list, pl.LazyFrame),
+    }
 
 
 def piece_row(piece: Piece, vocabulary: int | None, listed: Piece | None = None) -> pl.DataFrame:

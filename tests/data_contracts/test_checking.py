@@ -215,7 +215,10 @@ def test_what_can_be_said_of_a_piece_alone_and_what_cannot(packed):
                 "held_out": pl.read_parquet(packed / "held_out.parquet").head(int(piece.split == "held_out")),
             })
         ]  # fmt: skip
-        together = [f"{each.table}.{each.rule}" for each in check(whole, whole_tables(packed, made, 300)).broken]
+        together = [
+            f"{each.table}.{each.rule}"
+            for each in check(whole, whole_tables(packed, made, 300, contracts["index"])).broken
+        ]
         assert {*alone, *together} == set(broken_rules(packed))
         assert not {*alone} & {*together}
 
