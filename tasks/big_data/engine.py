@@ -4,20 +4,32 @@ The work is a pure function, so that the result is the same everywhere; results 
 a few items are under way at a time, so that memory does not grow with their number.
 """
 
+import multiprocessing
 import os
+import tempfile
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from itertools import chain, islice
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol, Self, TypeVar
 
 from infra.ray_cluster import ClusterError, ray_cluster
 from infra.settings import Settings
+from tasks.big_data.beside import begin_beside, from_files, kept_in_files
 from tasks.report import StepError
 
 # A few shards a core, and what comes of them.
 _STORE_BYTES = 512 << 20
+# What so few items, or what is done in so short a time, is over before other processes have started.
+_FEW, _SHORT_SECONDS = 4, 0.2
+# Items that a process has before it at a time, the one that it is at included.
+_AHEAD = 2
+# Items a process that may wait for an earlier one, in memory or in files.
+_WAITING = 4
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -46,27 +58,82 @@ class InProcess:
 
 
 class OnCores:
-    """Threads: the work that costs releases the GIL (numba, Arrow, polars, tokenizers), so that nothing is copied."""
+    """This process and others beside it, which leave large results in files, so that bytes of shards are not sent.
 
-    def __init__(self, workers: int) -> None:
-        self._workers = workers
+    Processes and not threads: what readers of rows and patterns of personal data do in Python would wait for one lock.
+    """
+
+    def __init__(self, workers: int, scratch: Path) -> None:
+        """Work on so many cores; `scratch` is a folder on the file system of the memory, for results on their way."""
+        self._others = workers - 1
+        self._scratch = scratch
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool:
+            self._pool.shutdown(cancel_futures=True)
 
     def map(self, work: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
-        with ThreadPoolExecutor(self._workers) as pool:
-            waiting: deque[Future[B]] = deque()
-            try:
-                for item in items:
-                    waiting.append(pool.submit(work, item))
-                    if len(waiting) > self._workers:
-                        yield waiting.popleft().result()
-                while waiting:
-                    yield waiting.popleft().result()
-            finally:
-                for future in waiting:
-                    future.cancel()
+        given = iter(items)
+        few = list(islice(given, _FEW + 1))
+        if len(few) <= _FEW and not self._pool:
+            yield from map(work, few)
+            return
+        waiting: deque[Future[bytes] | B] = deque()
+        alone_until = 0.0 if self._pool else time.monotonic() + _SHORT_SECONDS
+        try:
+            for item in chain(few, given):
+                is_free = sum(map(_is_under_way, waiting)) < _AHEAD * self._others
+                if is_free and time.monotonic() > alone_until:
+                    waiting.append(self._started().submit(kept_in_files, work, item, self._scratch))
+                    continue
+                waiting.append(work(item))  # so that this core does not wait either
+                while waiting and (len(waiting) > _WAITING * self._others or not _is_under_way(waiting[0])):
+                    yield from _taken(waiting.popleft())
+            while waiting:
+                yield from _taken(waiting.popleft())
+        finally:
+            for one in waiting:
+                if isinstance(one, Future):
+                    one.cancel()
 
     def carried(self, file: Path) -> bytes | Path:
         return file
+
+    def _started(self) -> ProcessPoolExecutor:
+        """The processes, which start while this one works."""
+        if not self._pool:
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(self._others, mp_context=context, initializer=begin_beside)
+        return self._pool
+
+
+def _is_under_way(one: object) -> bool:
+    return isinstance(one, Future) and not one.done()
+
+
+def _taken(one: "Future[bytes] | B") -> Iterator[B]:
+    """A result, whose files stay until the next one is asked for.
+
+    Raises:
+        StepError: the process that was at it was killed.
+    """
+    if not isinstance(one, Future):
+        yield one
+        return
+    try:
+        result, files = from_files(one.result())
+    except BrokenProcessPool as error:
+        raise StepError(
+            "a process that works on shards was killed, perhaps for want of memory (`dmesg` says so); type the same "
+            "command again, which goes on where this one was, with fewer at once if need be: ABCD_WORKERS=1"
+        ) from error
+    yield result
+    for path in files:
+        path.unlink(missing_ok=True)
 
 
 class OnRay:
@@ -112,5 +179,12 @@ def engine(settings: Settings) -> Iterator[Engine]:
                 yield OnRay(int(ray.cluster_resources().get("CPU", 1)))
         except ClusterError as error:
             raise StepError(str(error)) from error
+    elif settings.data_engine == "one" or workers == 1:
+        yield InProcess()
     else:
-        yield InProcess() if settings.data_engine == "one" or workers == 1 else OnCores(workers)
+        settings.cache.mkdir(parents=True, exist_ok=True)
+        with (
+            tempfile.TemporaryDirectory(dir=settings.cache, prefix="beside-") as scratch,
+            OnCores(workers, Path(scratch)) as cores,
+        ):
+            yield cores
