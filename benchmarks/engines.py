@@ -92,7 +92,7 @@ def measure(folder: Path, *, with_daft: bool) -> dict[str, Any]:
         start = time.monotonic() - started
         runs: dict[str, Callable[[], Iterable[Done]]] = {
             "in process": lambda: InProcess().map(do, jobs()),
-            "two threads": lambda: OnCores(WORKERS).map(do, jobs()),
+            "two threads": lambda: OnCores(WORKERS, folder).map(do, jobs()),
             "Ray Core, two workers": lambda: OnRay(WORKERS).map(do, jobs()),
             "Ray Data, two workers": lambda: on_ray_data(jobs()),
         }

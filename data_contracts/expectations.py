@@ -5,13 +5,18 @@ row before, run a second time, by other code, on a sample: that accepted rows ke
 only module that knows Great Expectations; it takes seconds to import, so it is imported when it is needed.
 """
 
+import importlib
 import logging
 import os
+import sys
 import tempfile
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -21,6 +26,8 @@ from data_contracts.data_docs import settle
 from data_contracts.errors import ContractError
 
 _EXAMPLES = 3
+# What it imports for the sake of three expectations of distributions: a third of its import.
+_SELDOM_USED = ("scipy.stats", "altair")
 # Great Expectations names a run by its time; two runs on the same table are the same run.
 RUN_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -118,10 +125,34 @@ def ready() -> Any:
     """Great Expectations, which takes seconds to import; ask early, in a thread, if there is other work meanwhile."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     logging.getLogger("great_expectations").setLevel(logging.WARNING)  # tells of its own registries at INFO
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _when_used(*_SELDOM_USED):
         warnings.simplefilter("ignore")  # deprecations inside Great Expectations are not ours to mend
         import great_expectations
     return great_expectations
+
+
+class _Later(ModuleType):
+    """Stands for a module until something of it is asked for."""
+
+    def __getattr__(self, name: str) -> Any:
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+@contextmanager
+def _when_used(*names: str) -> Iterator[None]:
+    """What imports these modules within the block gets them when it first uses them."""
+    later = {name: _Later(name) for name in names if name not in sys.modules}
+    for name, module in later.items():
+        module.__spec__ = ModuleSpec(name, None)
+        sys.modules[name] = module
+    try:
+        yield
+    finally:
+        for name, module in later.items():
+            if sys.modules.get(name) is module:
+                del sys.modules[name]
 
 
 def _context(docs: Path) -> Any:

@@ -22,6 +22,7 @@ _UNFINISHED: tuple[tuple[Callable[[Settings], Path], str], ...] = (
     (lambda settings: settings.cache, r"(sources|gate)/\.[^/]+\.\d+"),
     (lambda settings: settings.cache, r"shards/[a-z]+/\.[0-9a-f-]+\.\d+/.+"),
     (lambda settings: settings.cache, r"(gate|sample|drift)/tmp[^/]+/.+"),
+    (lambda settings: settings.cache, r"(beside|dedup)-[^/]+/.+"),
     (lambda settings: settings.dvc_cache, r"(files/md5/|runs/).*\.[A-Za-z0-9_-]{22}\.tmp"),
     (lambda settings: settings.seen, r"[^/]+/\.[^/]+\.(json|entries)\.\d+"),
 )

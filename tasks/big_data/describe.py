@@ -23,6 +23,7 @@ from tasks.big_data.decontaminate import CONTAMINATED_FILE
 from tasks.big_data.nearly import STRICTER, nearly_dropped
 from tasks.big_data.privacy import pinned_names
 from tasks.big_data.samples import Redact, Sample
+from tasks.big_data.scans import columns_of
 from tasks.page import template
 from tasks.params import Params
 from tasks.report import Report, StepError
@@ -165,10 +166,8 @@ def _charts(artifacts: Path, measured: pl.Series) -> list[Chart]:
             sizes = part.filter(pl.col("epoch") == 0)["bytes"].to_numpy()
             counts += np.bincount(np.searchsorted(LENGTHS, sizes, side="right"), minlength=len(counts))
     languages: dict[str, int] = {}
-    for shard in documents.read_index(artifacts / "validate"):
-        for language, count in documents.read_shard(artifacts / "validate", shard.name, ["language"])[
-            "language"
-        ].value_counts().iter_rows():  # fmt: skip
+    for rows in columns_of(artifacts / "validate", ["language"]):
+        for language, count in rows["language"].value_counts().iter_rows():
             name = language or "not known, or code"
             languages[name] = languages.get(name, 0) + count
     note = "Documents by the language that their source states or that they read as (ISO 639)."

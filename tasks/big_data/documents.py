@@ -244,10 +244,19 @@ def read_shard(folder: Path, name: str, columns: Sequence[str] | None = None) ->
     Raises:
         StepError: the shard is not there.
     """
+    return rows_in(file_of(folder, name), columns)
+
+
+def file_of(folder: Path, name: str) -> Path:
+    """File of the rows of a shard.
+
+    Raises:
+        StepError: it is not there.
+    """
     path = folder / part(name)
     if not path.is_file():
         raise StepError(f"expected {path}, found none; make the table anew: `dvc repro {folder.name}`")
-    return rows_in(path, columns)
+    return path
 
 
 def rows_in(file: bytes | Path, columns: Sequence[str] | None = None) -> pl.DataFrame:

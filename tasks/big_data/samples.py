@@ -4,14 +4,15 @@ Every id is looked at, and texts are read of the shards alone that hold a chosen
 """
 
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple, get_args
 
 import polars as pl
 
 from tasks.big_data import documents, privacy
-from tasks.big_data.documents import REJECTED, part, read_index
+from tasks.big_data.documents import Shard, file_of, read_index
+from tasks.big_data.scans import columns_of, rejected_file, rows_with, smallest
 from tasks.params import PersonalKind, Privacy
 
 SAMPLES = 10
@@ -54,7 +55,7 @@ class Redact:
 
 def visible(text: str) -> str:
     """The text with a mark for each character that cannot be seen or that turns the writing round."""
-    return "".join("\ufffd" if _is_hidden(character) else character for character in text)
+    return text.translate({ord(character): "\ufffd" for character in set(text) if _is_hidden(character)})
 
 
 def _is_hidden(character: str) -> bool:
@@ -63,34 +64,27 @@ def _is_hidden(character: str) -> bool:
 
 def kept(folder: Path, redact: Redact, number: int = SAMPLES) -> list[Sample]:
     """Documents of a table with the smallest ids, which are hashes."""
-    empty = pl.DataFrame(schema={"id": pl.String, "shard": pl.String})
-    chosen = empty
-    for shard in read_index(folder):
-        ids = documents.read_shard(folder, shard.name, ["id"]).select("id", shard=pl.lit(shard.name))
+    chosen = pl.DataFrame(schema={"id": pl.String, "shard": pl.UInt32})
+    for ids in columns_of(folder, ["id"]):
         chosen = pl.concat([chosen, ids]).bottom_k(number, by="id")
-    found = [documents.read_shard(folder, name).filter(pl.col("id").is_in(mine)) for name, mine in _by_shard(chosen)]
-    return of_rows(pl.concat([documents.SCHEMA.to_frame(), *found]), redact)
+    files = [file_of(folder, shard.name) for shard in _shards_of(folder, chosen)]
+    return of_rows(rows_with(files, chosen["id"]) if files else documents.SCHEMA.to_frame(), redact)
 
 
 def dropped(folder: Path, redact: Redact, number: int = SAMPLES) -> dict[str, list[Sample]]:
     """For each reason of a step, the rejected documents with the smallest ids."""
-    kinds = {"id": pl.String, "reason": pl.String, "why": pl.String, "shard": pl.String}
+    kinds = {"id": pl.String, "reason": pl.String, "why": pl.String, "shard": pl.UInt32}
     chosen = pl.DataFrame(schema=kinds)
-    for shard in read_index(folder):
-        path = folder / REJECTED / part(shard.name)
-        if not path.is_file():
-            continue
-        rows = pl.read_parquet(path, columns=["id", "reasons"], glob=False).explode("reasons")
-        split = pl.col("reasons").str.splitn(":", 2)
-        named = rows.select(
-            "id", reason=split.struct.field("field_0"), why=pl.col("reasons"), shard=pl.lit(shard.name)
-        )  # fmt: skip
+    for rows in columns_of(folder, ["id", "reasons"], rejected=True):
+        why = pl.col("reasons")
+        reason = why.str.splitn(":", 2).struct.field("field_0")
+        named = rows.explode("reasons").select("id", reason=reason, why=why, shard="shard")
         chosen = pl.concat([chosen, named]).sort("reason", "id").group_by("reason", maintain_order=True).head(number)
         chosen = chosen.select(list(kinds))
-    rows_of: dict[str, dict[str, object]] = {}
-    for name, mine in _by_shard(chosen):
-        frame = pl.read_parquet(folder / REJECTED / part(name), glob=False).filter(pl.col("id").is_in(mine))
-        rows_of |= {str(row["id"]): row for row in frame.iter_rows(named=True)}
+    if not chosen.height:
+        return {}
+    files = [rejected_file(folder, shard) for shard in _shards_of(folder, chosen)]
+    rows_of = {str(row["id"]): row for row in rows_with(files, chosen["id"].unique()).iter_rows(named=True)}
     return {
         str(reason): _shown(((rows_of[id_], why) for id_, why in mine.select("id", "why").iter_rows()), redact)
         for (reason,), mine in chosen.group_by("reason", maintain_order=True)
@@ -101,7 +95,7 @@ def measured(folder: Path) -> pl.DataFrame:
     """A few hundred documents of a few shards, both chosen by hash, for figures of quality."""
     shards = sorted((shard for shard in read_index(folder) if shard.rows), key=lambda shard: shard.sha256)[:_SHARDS]
     empty = documents.SCHEMA.to_frame()
-    found = [documents.read_shard(folder, shard.name).bottom_k(_ROWS_A_SHARD, by="id") for shard in shards]
+    found = [smallest(folder, shard.name, _ROWS_A_SHARD) for shard in shards]
     return pl.concat([empty, *found]).sort("id")
 
 
@@ -110,9 +104,10 @@ def of_rows(frame: pl.DataFrame, redact: Redact) -> list[Sample]:
     return _shown(((row, "") for row in frame.iter_rows(named=True)), redact)
 
 
-def _by_shard(chosen: pl.DataFrame) -> Iterator[tuple[str, list[str]]]:
-    for (name,), mine in chosen.sort("shard").group_by("shard", maintain_order=True):
-        yield str(name), mine["id"].unique().to_list()
+def _shards_of(folder: Path, chosen: pl.DataFrame) -> list[Shard]:
+    """Those that have the chosen rows."""
+    shards = read_index(folder)
+    return [shards[at] for at in chosen["shard"].unique().sort()]
 
 
 def _shown(rows: Iterable[tuple[dict[str, object], str]], redact: Redact) -> list[Sample]:

@@ -21,6 +21,7 @@ from infra.settings import Settings
 from tasks.big_data import documents
 from tasks.big_data.documents import Sifted, Tally
 from tasks.big_data.engine import engine
+from tasks.big_data.scans import columns_of, smallest
 from tasks.big_data.sift import sift
 from tasks.params import Params
 from tasks.report import Report, StepError
@@ -74,8 +75,7 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
 def part_table(source: Path, out: Path, contract: Contract, settings: Settings) -> Tally:
     """Part all shards by the row rules; whether a value came before is known from the whole table."""
     shards = documents.read_index(source)
-    columns = contract.unique_columns
-    repeats = contract.repeats(lambda: (documents.read_shard(source, shard.name, columns) for shard in shards))
+    repeats = contract.repeats(lambda: columns_of(source, contract.unique_columns))
     extras, start = {}, 0
     for shard in shards:
         mine = repeats.slice(start, shard.rows)
@@ -104,8 +104,8 @@ def whole(folder: Path, columns: list[str]) -> pl.DataFrame:
         rows = sum(shard.rows for shard in documents.read_index(folder))
         return pl.select(row=pl.repeat(value=True, n=rows, dtype=pl.Boolean))
     empty = pl.DataFrame(schema=dict.fromkeys(columns, pl.Categorical()))
-    parts = (documents.read_shard(folder, shard.name, columns) for shard in documents.read_index(folder))
-    return pl.concat([empty, *(part.cast(pl.Categorical()) for part in parts)])
+    parts = (part.select(pl.col(columns).cast(pl.Categorical())) for part in columns_of(folder, columns))
+    return pl.concat([empty, *parts])
 
 
 def sample(folder: Path) -> pl.DataFrame:
@@ -114,7 +114,7 @@ def sample(folder: Path) -> pl.DataFrame:
     chosen = sorted(shards, key=lambda shard: hashlib.sha256(shard.name.encode()).digest())[:_SAMPLED_SHARDS]
     found = documents.SCHEMA.to_frame()
     for shard in chosen:
-        mine = documents.read_shard(folder, shard.name).bottom_k(_SAMPLED_ROWS // len(chosen), by="id").sort("id")
+        mine = smallest(folder, shard.name, _SAMPLED_ROWS // len(chosen)).sort("id")
         below = mine["text"].str.len_bytes().cum_sum() <= _SAMPLED_BYTES // len(chosen)
         found = pl.concat([found, mine.filter(below)])
     return found.sort("id")

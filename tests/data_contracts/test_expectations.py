@@ -1,6 +1,8 @@
 """The suite: row rules run a second time, table rules, and Data Docs that are the same bytes each time."""
 
 import re
+import subprocess
+import sys
 from dataclasses import replace
 
 import polars as pl
@@ -83,6 +85,24 @@ def test_a_rule_on_the_whole_table_is_named_with_what_was_seen(contract, tmp_pat
     (failure,) = run_expectations(contract, tables(table(0)), tmp_path / "docs")
     assert failure.rule == "not_empty"
     assert failure.found == "0"
+
+
+def test_what_is_seldom_used_is_imported_when_it_is():
+    code = (
+        "import sys; from data_contracts.expectations import ready; ready(); "
+        "assert 'scipy.stats' not in sys.modules and 'altair' not in sys.modules; "
+        "from great_expectations.expectations.core import expect_column_kl_divergence_to_be_less_than as rule; "
+        "assert rule.stats.entropy([0.5, 0.5], [0.5, 0.5]) == 0 and rule.alt.Chart.__module__.startswith('altair'); "
+        "import scipy.stats; assert scipy.stats.entropy is rule.stats.entropy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_rule_that_needs_what_is_seldom_used_is_run(contract, tmp_path):
+    parts = {"column": "licence", "partition_object": {"values": ["MIT", "X"], "weights": [0.5, 0.5]}, "threshold": 0.1}
+    rule = TableRule("even", "expect_column_kl_divergence_to_be_less_than", parts)
+    (failure,) = run_expectations(replace(contract, table_rules=(rule,)), tables(table(4)), tmp_path / "docs")
+    assert (failure.rule, failure.found[:3]) == ("even", "0.6")
 
 
 def test_an_expectation_that_does_not_exist_is_refused(contract, tmp_path):

@@ -80,6 +80,8 @@ LEFT = [
     f".abcd/cache/gate/.{'0' * 64}.bits.77",
     ".abcd/cache/gate/tmpab12/model.safetensors",
     ".abcd/cache/sample/tmpab12/model.safetensors",
+    ".abcd/cache/beside-ab12/0123",
+    ".abcd/cache/dedup-ab12/grams",
     ".abcd/dvc-cache/files/md5/ab/cd.aB3_-aB3_-aB3_-aB3_-ab.tmp",
     ".abcd/seen/0123/.novels.json.12",
 ]

@@ -17,8 +17,12 @@ HALVES = "pump valve bear oil leak place check seal motor line shift read press 
 WORDS = [first + second for first in HALVES for second in HALVES] + ["the", "of", "and", "to", "with", "that"] * 12
 
 
+# Beside a text, so large that no other file shares its file's shard.
+ATTACHED = "x" * (8 << 20)
+
+
 def make(workspace) -> None:
-    """Text in a few shards, some of it double, some rejected, some with an address."""
+    """Text in twelve shards, some of it double, some rejected, some with an address."""
     draw = random.Random(1)
     kept: list[str] = []
     for number in range(12):
@@ -27,7 +31,10 @@ def make(workspace) -> None:
             kept.append(
                 draw.choice(kept) if kept and draw.random() < 0.1 else "\n".join([*sentences, "Ask jane.doe@corp.de."])
             )
-        rows = "".join(json.dumps({"text": text}) + "\n" for text in kept[-40:])
+        attached = [ATTACHED, *[""] * 39]
+        rows = "".join(
+            json.dumps({"text": text, "file": file}) + "\n" for text, file in zip(kept[-40:], attached, strict=True)
+        )
         workspace.file(f"docs/{number}.jsonl", f"{rows}broken\n")
     for name in (".git", "dvc.yaml"):
         (workspace.root / name).touch()
@@ -57,6 +64,7 @@ def test_the_same_bytes_everywhere(make_workspace, tmp_path):
             before = environment if ray else dict(os.environ)
             made[engine] = run(workspace, {**before, **ray, "ABCD_DATA_ENGINE": engine})
     assert made["one"] == made["cores"] == made["ray"]
+    assert len(json.loads(made["one"]["dedup"]["shards.json"])) == 12
     dedup = json.loads(made["one"]["dedup"]["report.json"])
     assert dedup["reasons"]["duplicate_of"] > 10
     assert dedup["rows_out"] > 300
