@@ -28,7 +28,7 @@ from infra.ray_cluster import ray_cluster
 from infra.settings import Settings
 from tasks.big_data import privacy
 from tasks.big_data.documents import part, read_index
-from tasks.big_data.engine import Engine, InProcess, OnRay, engine
+from tasks.big_data.engine import InProcess, OnCores, OnRay
 from tasks.big_data.sift import Done, Job, do
 from tasks.params import Privacy
 
@@ -70,7 +70,7 @@ def timed(run: Callable[[], Iterable[Done]]) -> tuple[float, str]:
     started, digest = time.monotonic(), hashlib.sha256()
     for done in run():
         for name, data in sorted(done.files.items()):
-            digest.update(name.encode() + (data.read_bytes() if isinstance(data, Path) else data))
+            digest.update(name.encode() + data)
     return time.monotonic() - started, digest.hexdigest()
 
 
@@ -78,10 +78,9 @@ def measure(folder: Path, *, with_daft: bool) -> dict[str, Any]:
     """Seconds of each engine on the shards of a table."""
     shards, common = read_index(folder), privacy.Common(Privacy())
 
-    def jobs(where: Engine | None = None) -> Iterator[Job]:
+    def jobs() -> Iterator[Job]:
         for shard in shards:
-            path = folder / part(shard.name)
-            data = where.carried(path) if where else path.read_bytes()
+            data = (folder / part(shard.name)).read_bytes()
             yield Job(privacy.work, common, None, shard.name, shard.bytes, data)
 
     next(iter(InProcess().map(do, jobs())))  # kernels are loaded
@@ -89,11 +88,11 @@ def measure(folder: Path, *, with_daft: bool) -> dict[str, Any]:
     settings = Settings(workspace=folder.parents[1], workers=WORKERS, device="cpu")
     taken: dict[str, list[float]] = {}
     digests = set()
-    with ray_cluster(settings, environment={}, store_bytes=_STORE_BYTES), engine(settings) as cores:
+    with ray_cluster(settings, environment={}, store_bytes=_STORE_BYTES):
         start = time.monotonic() - started
         runs: dict[str, Callable[[], Iterable[Done]]] = {
             "in process": lambda: InProcess().map(do, jobs()),
-            "two processes": lambda: cores.map(do, jobs(cores)),
+            "two threads": lambda: OnCores(WORKERS, folder).map(do, jobs()),
             "Ray Core, two workers": lambda: OnRay(WORKERS).map(do, jobs()),
             "Ray Data, two workers": lambda: on_ray_data(jobs()),
         }

@@ -43,8 +43,8 @@ class Attention(nn.Module):
         self.kv_b_proj = Linear(shape.kv_lora_rank, shape.n_heads * (shape.qk_nope_head_dim + shape.v_head_dim))
         self.o_proj = Linear(shape.n_heads * shape.v_head_dim, shape.width)
 
-    def forward(self, x_BSD: Tensor, rotations_SR: Tensor) -> Tensor:
-        """Output (B, S, D); `rotations_SR` is `rotations` of S positions."""
+    def forward(self, x_BSD: Tensor, rotations_SR: Tensor, starts_BS: Tensor | None = None) -> Tensor:
+        """Output (B, S, D); `rotations_SR` is `rotations` of S positions, `starts_BS` as in `causal_attention`."""
         shape = self.shape
         n_heads = shape.n_heads
 
@@ -52,7 +52,8 @@ class Attention(nn.Module):
         latent_BSC, k_BSR = self.kv_a_proj_with_mqa(x_BSD).split([shape.kv_lora_rank, shape.qk_rope_head_dim], dim=-1)
         kv_BSHF = self.kv_b_proj(self.kv_a_layernorm(latent_BSC)).unflatten(-1, (n_heads, -1))
         q_BSHQ, k_BSHQ = _Rotate.apply(q_BSHQ, k_BSR, kv_BSHF[..., : shape.qk_nope_head_dim], rotations_SR)
-        mixed_BSHV = causal_attention(q_BSHQ, k_BSHQ, kv_BSHF[..., shape.qk_nope_head_dim :], shape.qk_head_dim**-0.5)
+        v_BSHV, scale = kv_BSHF[..., shape.qk_nope_head_dim :], shape.qk_head_dim**-0.5
+        mixed_BSHV = causal_attention(q_BSHQ, k_BSHQ, v_BSHV, scale, starts_BS)
         return self.o_proj(mixed_BSHV.flatten(2))
 
 

@@ -7,11 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tasks.algorithm.shape import Shape
+from tasks.algorithm.shape import END_OF_TEXT, Shape
 
 _EXPERTS = re.compile(r"(.*\.experts)\.(gate_up_proj|down_proj)")
 _GATE_UP = ".gate_up_proj.weight"
-END_OF_TEXT = 0  # id of <|endoftext|> in our tokenizers
 
 
 def to_hf(state: Mapping[str, Tensor], shape: Shape) -> dict[str, Tensor]:

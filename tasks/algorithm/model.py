@@ -26,9 +26,9 @@ class Layer(nn.Module):
         self.post_attention_layernorm = RMSNorm(shape.width, shape.norm_eps)
         self.mlp: FeedForward | MoE = FeedForward(shape.width, shape.dense_ffn_width) if dense else MoE(shape)
 
-    def forward(self, x_BSD: Tensor, rotations_SR: Tensor, counts_E: Tensor | None) -> Tensor:
+    def forward(self, x_BSD: Tensor, rotations_SR: Tensor, starts_BS: Tensor | None, counts_E: Tensor | None) -> Tensor:
         """Residual stream (B, S, D) after this layer; `counts_E` is None in a dense layer."""
-        x_BSD = x_BSD + self.self_attn(self.input_layernorm(x_BSD), rotations_SR)
+        x_BSD = x_BSD + self.self_attn(self.input_layernorm(x_BSD), rotations_SR, starts_BS)
         h_TD = self.post_attention_layernorm(x_BSD).flatten(0, 1)
         out_TD = self.mlp(h_TD) if counts_E is None else self.mlp(h_TD, counts_E)
         return x_BSD + out_TD.view_as(x_BSD)
@@ -82,9 +82,12 @@ class Model(nn.Module):
         """Logits (B, S, V)."""
         return self.lm_head(self._hidden(tokens_BS))
 
-    def loss(self, tokens_BS: Tensor, targets_BS: Tensor) -> Tensor:
-        """Sum over all targets of their negative log likelihood, in nats; the full logits never exist at once."""
-        hidden_TD = self._hidden(tokens_BS).flatten(0, 1)
+    def loss(self, tokens_BS: Tensor, targets_BS: Tensor, starts_BS: Tensor | None = None) -> Tensor:
+        """Sum over all targets of their negative log likelihood, in nats; the full logits never exist at once.
+
+        With `starts_BS` (as in `causal_attention`) no document sees another.
+        """
+        hidden_TD = self._hidden(tokens_BS, starts_BS).flatten(0, 1)
         return linear_cross_entropy(hidden_TD, self.lm_head.weight, targets_BS.flatten())
 
     def nats(self, tokens_BS: Tensor, targets_BS: Tensor) -> Tensor:
@@ -92,7 +95,7 @@ class Model(nn.Module):
         hidden_TD = self._hidden(tokens_BS).flatten(0, 1)
         return token_cross_entropy(hidden_TD, self.lm_head.weight, targets_BS.flatten()).view_as(targets_BS)
 
-    def _hidden(self, tokens_BS: Tensor) -> Tensor:
+    def _hidden(self, tokens_BS: Tensor, starts_BS: Tensor | None = None) -> Tensor:
         length = tokens_BS.shape[1]
         if length > self.shape.sequence_length:
             raise ValueError(
@@ -102,7 +105,8 @@ class Model(nn.Module):
         x_BSD = self.model.embed_tokens(tokens_BS)
         for i, layer in enumerate(self.model.layers):
             n = i - self.shape.n_dense_layers
-            x_BSD = layer(x_BSD, self.rotations_SR[:length], self.expert_counts_LE[n] if n >= 0 else None)
+            counts_E = self.expert_counts_LE[n] if n >= 0 else None
+            x_BSD = layer(x_BSD, self.rotations_SR[:length], starts_BS, counts_E)
         return self.model.norm(x_BSD)
 
     def take_expert_counts(self) -> Tensor:

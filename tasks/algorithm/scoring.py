@@ -8,8 +8,8 @@ from itertools import groupby
 import numpy as np
 import torch
 
-from tasks.algorithm.huggingface import END_OF_TEXT
 from tasks.algorithm.model import Model
+from tasks.algorithm.shape import END_OF_TEXT
 
 # Windows overlap by one part in so many: half costs 1.5 times the work of a quarter.
 _OVERLAP = 4

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 # Rows of grouped_mm's operands must start on 16 bytes: 8 features of 2 bytes each (torch.nn.functional.grouped_mm).
 _ALIGNMENT = 8
+END_OF_TEXT = 0  # id of <|endoftext|> in our tokenizers
 
 
 class Shape(BaseModel):

@@ -7,15 +7,16 @@ a few items are under way at a time, so that memory does not grow with their num
 import multiprocessing
 import os
 import tempfile
-import time
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 from infra.ray_cluster import ClusterError, ray_cluster
 from infra.settings import Settings
@@ -24,12 +25,10 @@ from tasks.report import StepError
 
 # A few shards a core, and what comes of them.
 _STORE_BYTES = 512 << 20
-# What so few items, or what is done in so short a time, is over before other processes have started.
-_FEW, _SHORT_SECONDS = 4, 0.2
-# Items that a process has before it at a time, the one that it is at included.
-_AHEAD = 2
-# Items a process that may wait for an earlier one, in memory or in files.
-_WAITING = 4
+# So few items are done before other processes have started.
+_FEW = 4
+# Results a process that may wait in files for an earlier one.
+_WAITING = 8
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -38,8 +37,14 @@ B = TypeVar("B")
 class Engine(Protocol):
     """Does work on items, wherever that is."""
 
-    def map(self, work: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
-        """Results in the order of the items, which are drawn as they are needed."""
+    def map(self, work: Callable[[A], B], items: Iterable[A], *, in_python: bool = False) -> Iterator[B]:
+        """Results in the order of the items, which are drawn as they are needed.
+
+        Args:
+            work: a function of a module, that changes nothing outside.
+            items: what it is done on, each by itself.
+            in_python: whether most of the work is Python's own, which threads would do one after the other.
+        """
         ...
 
     def carried(self, file: Path) -> bytes | Path:
@@ -50,7 +55,7 @@ class Engine(Protocol):
 class InProcess:
     """One after the other."""
 
-    def map(self, work: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
+    def map(self, work: Callable[[A], B], items: Iterable[A], *, in_python: bool = False) -> Iterator[B]:
         return map(work, items)
 
     def carried(self, file: Path) -> bytes | Path:
@@ -58,14 +63,15 @@ class InProcess:
 
 
 class OnCores:
-    """This process and others beside it, which leave large results in files, so that bytes of shards are not sent.
+    """Threads, where the work that costs releases Python's lock (numba, Arrow, polars, tokenizers): nothing is copied.
 
-    Processes and not threads: what readers of rows and patterns of personal data do in Python would wait for one lock.
+    Work of Python's own (readers of rows and pages) is done in this process and others beside it, which leave large
+    results in files, so that bytes of shards are not sent.
     """
 
     def __init__(self, workers: int, scratch: Path) -> None:
         """Work on so many cores; `scratch` is a folder on the file system of the memory, for results on their way."""
-        self._others = workers - 1
+        self._workers = workers
         self._scratch = scratch
         self._pool: ProcessPoolExecutor | None = None
 
@@ -76,29 +82,31 @@ class OnCores:
         if self._pool:
             self._pool.shutdown(cancel_futures=True)
 
-    def map(self, work: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
-        given = iter(items)
-        few = list(islice(given, _FEW + 1))
-        if len(few) <= _FEW and not self._pool:
+    def map(self, work: Callable[[A], B], items: Iterable[A], *, in_python: bool = False) -> Iterator[B]:
+        return self._beside(work, iter(items)) if in_python else self._in_threads(work, items)
+
+    def _in_threads(self, work: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
+        with ThreadPoolExecutor(self._workers) as pool:
+            waiting: deque[Future[B]] = deque()
+            try:
+                for item in items:
+                    waiting.append(pool.submit(work, item))
+                    if len(waiting) > self._workers:
+                        yield waiting.popleft().result()
+                while waiting:
+                    yield waiting.popleft().result()
+            finally:
+                for future in waiting:
+                    future.cancel()
+
+    def _beside(self, work: Callable[[A], B], items: Iterator[A]) -> Iterator[B]:
+        few = list(islice(items, _FEW + 1))
+        if len(few) <= _FEW:
             yield from map(work, few)
             return
-        waiting: deque[Future[bytes] | B] = deque()
-        alone_until = 0.0 if self._pool else time.monotonic() + _SHORT_SECONDS
-        try:
-            for item in chain(few, given):
-                is_free = sum(map(_is_under_way, waiting)) < _AHEAD * self._others
-                if is_free and time.monotonic() > alone_until:
-                    waiting.append(self._started().submit(kept_in_files, work, item, self._scratch))
-                    continue
-                waiting.append(work(item))  # so that this core does not wait either
-                while waiting and (len(waiting) > _WAITING * self._others or not _is_under_way(waiting[0])):
-                    yield from _taken(waiting.popleft())
-            while waiting:
-                yield from _taken(waiting.popleft())
-        finally:
-            for one in waiting:
-                if isinstance(one, Future):
-                    one.cancel()
+        yield from _Turns(
+            self._started(), self._workers - 1, partial(kept_in_files, work, folder=self._scratch), chain(few, items)
+        )
 
     def carried(self, file: Path) -> bytes | Path:
         return file
@@ -107,33 +115,103 @@ class OnCores:
         """The processes, which start while this one works."""
         if not self._pool:
             context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(self._others, mp_context=context, initializer=begin_beside)
+            self._pool = ProcessPoolExecutor(self._workers - 1, mp_context=context, initializer=begin_beside)
         return self._pool
 
 
-def _is_under_way(one: object) -> bool:
-    return isinstance(one, Future) and not one.done()
+class _Turns:
+    """Items go to whichever process is free, this one too; their results come in the order of the items."""
 
+    def __init__(
+        self, pool: ProcessPoolExecutor, others: int, work: Callable[[Any], bytes], items: Iterator[Any]
+    ) -> None:
+        self._pool, self._others, self._work = pool, others, work
+        self._items = items
+        self._lock = threading.RLock()
+        self._found: deque[Future[bytes]] = deque()
+        self._busy = 0
+        self._is_over = False
 
-def _taken(one: "Future[bytes] | B") -> Iterator[B]:
-    """A result, whose files stay until the next one is asked for.
+    def __iter__(self) -> Iterator[Any]:
+        try:
+            for _ in range(self._others):
+                self._hand_out()
+            while True:
+                while self._found and (self._found[0].done() or self._is_full()):
+                    yield from self._first()
+                mine = self._draw()
+                if mine is None:
+                    break
+                item, place = mine
+                place.set_result(self._work(item))
+            while self._found:
+                yield from self._first()
+        finally:
+            with self._lock:
+                self._is_over = True
 
-    Raises:
-        StepError: the process that was at it was killed.
-    """
-    if not isinstance(one, Future):
-        yield one
-        return
-    try:
-        result, files = from_files(one.result())
-    except BrokenProcessPool as error:
-        raise StepError(
-            "a process that works on shards was killed, perhaps for want of memory (`dmesg` says so); type the same "
-            "command again, which goes on where this one was, with fewer at once if need be: ABCD_WORKERS=1"
-        ) from error
-    yield result
-    for path in files:
-        path.unlink(missing_ok=True)
+    def _is_full(self) -> bool:
+        return len(self._found) > _WAITING * (self._others + 1)
+
+    def _draw(self) -> tuple[Any, "Future[bytes]"] | None:
+        """The next item and the place of its result."""
+        with self._lock:
+            for item in self._items:
+                self._found.append(Future())
+                return item, self._found[-1]
+            return None
+
+    def _hand_out(self) -> None:
+        """Give a free process an item, and the next one as soon as it is done."""
+        with self._lock:
+            if self._is_over or self._is_full():
+                return
+            place: Future[bytes] | None = None
+            try:
+                drawn = self._draw()
+                if drawn is None:
+                    return
+                item, place = drawn
+                made = self._pool.submit(self._work, item)
+            except BaseException as error:  # noqa: BLE001 - in another thread, where nobody would see it
+                if place is None:
+                    self._found.append(place := Future())
+                place.set_exception(error)
+                return
+            self._busy += 1
+        made.add_done_callback(partial(self._done, place))
+
+    def _done(self, place: "Future[bytes]", made: "Future[bytes]") -> None:
+        with self._lock:
+            self._busy -= 1
+        error = None if made.cancelled() else made.exception()
+        if error:
+            place.set_exception(error)
+        elif not made.cancelled():
+            place.set_result(made.result())
+        self._hand_out()
+
+    def _first(self) -> Iterator[Any]:
+        """The first result, whose files stay until the next one is asked for.
+
+        Raises:
+            StepError: the process that was at it was killed.
+        """
+        try:
+            result, files = from_files(self._found[0].result())
+        except BrokenProcessPool as error:
+            raise StepError(
+                "a process that works on shards was killed, perhaps for want of memory (`dmesg` says so); type the "
+                "same command again, which goes on where this one was, with fewer at once if need be: ABCD_WORKERS=1"
+            ) from error
+        with self._lock:
+            self._found.popleft()
+            free = self._others - self._busy
+        for _ in range(free):  # those that waited until there was room
+            self._hand_out()
+        yield result
+        for path in files:
+            path.unlink(missing_ok=True)
 
 
 class OnRay:
@@ -146,7 +224,7 @@ class OnRay:
     def __init__(self, slots: int) -> None:
         self._slots = slots
 
-    def map(self, work: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
+    def map(self, work: Callable[[A], B], items: Iterable[A], *, in_python: bool = False) -> Iterator[B]:
         import ray
 
         task = ray.remote(num_cpus=1, max_retries=2)(work)

@@ -80,7 +80,7 @@ class _Step:
         others = [number for number in fresh if number not in set(streams)]
         progress = self._settings.runs / "progress" / "ingest.json"
         with Progress("ingest", total=len(fresh), unit="groups of files", file=progress) as shown:
-            made = where.map(read_item, (items[number] for number in others))
+            made = where.map(read_item, (items[number] for number in others), in_python=True)
             for done, (number, result) in enumerate(zip(others, made, strict=True), start=1):
                 known[number] = self._keep(items[number], result.made, result.columns)
                 shown.update(done)

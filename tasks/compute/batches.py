@@ -6,11 +6,32 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.algorithm.shape import END_OF_TEXT
 from tasks.report import StepError
 
 # N tokens of the stream, S tokens of a sequence, B sequences of a batch, M micro-shards, W workers.
 Tokens = NDArray[np.int64]
 _SCAN_TOKENS = 1 << 24
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Windows that go through the model at once: tokens, and what each is to be followed by."""
+
+    inputs: Tokens
+    targets: Tokens  # inputs moved by one token
+
+    @property
+    def starts(self) -> Tokens:
+        """Where in its window each token's document begins: at the last end-of-text token so far.
+
+        That token ends one document for who predicts it and begins the next for who reads it, so that a first token is
+        predicted from it alone: as in `scoring.document_bits` and for a prompt, and as in trainers that write a token
+        before each document (https://github.com/karpathy/nanochat).
+        """
+        places_S = np.arange(self.inputs.shape[1])
+        begins_BS = np.where(self.inputs == END_OF_TEXT, places_S, 0)
+        return np.maximum.accumulate(begins_BS, axis=1)
 
 
 def open_stream(path: Path) -> NDArray[np.unsignedinteger]:
@@ -80,17 +101,17 @@ class Batches:
         order = self._epoch(0)
         return np.flatnonzero((order < stop) & (order + self.sequence_length >= start))
 
-    def shards(self, step: int, micro_shards: int, *, rank: int, workers: int) -> list[tuple[Tokens, Tokens]]:
-        """Inputs and targets (B / M, S) of each of a worker's micro-shards: its contiguous part of the batch.
+    def shards(self, step: int, micro_shards: int, *, rank: int, workers: int) -> list[Shard]:
+        """A worker's micro-shards, B / M windows each: its contiguous part of the batch.
 
-        Targets are inputs moved by one token. `workers` divides `micro_shards`, which divides the batch.
+        `workers` divides `micro_shards`, which divides the batch.
         """
         parts = np.split(self.offsets(step), micro_shards)
         each = micro_shards // workers
         mine = parts[rank * each : (rank + 1) * each]
         window = np.arange(self.sequence_length + 1)
         tokens = [self.stream[offsets[:, None] + window].astype(np.int64) for offsets in mine]
-        return [(rows[:, :-1], rows[:, 1:]) for rows in tokens]
+        return [Shard(rows[:, :-1], rows[:, 1:]) for rows in tokens]
 
     def _epoch(self, epoch: int) -> NDArray[np.int64]:
         if epoch not in self._orders:

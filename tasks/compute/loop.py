@@ -15,7 +15,7 @@ from tasks.algorithm.blueprint import Blueprint
 from tasks.algorithm.model import Model
 from tasks.algorithm.optimizer import build_optimizer, clip_gradients, schedule
 from tasks.compute import checkpoint
-from tasks.compute.batches import Batches
+from tasks.compute.batches import Batches, Tokens
 from tasks.compute.cluster import Device
 from tasks.compute.meter import Meter, total
 from tasks.compute.share import SharedDirections
@@ -102,10 +102,11 @@ class Run:
         """Mean gradient of the batch, in the weights' `grad`; its mean loss in nats a token."""
         training = self.blueprint.training
         shards = self.batches.shards(self.step, training.micro_shards, rank=self.place.rank, workers=self.place.workers)
-        for inputs, targets in shards:
+        for shard in shards:
             extra = self._tree.start()
-            tokens_BS, targets_BS = (torch.from_numpy(part).to(self.place.device) for part in (inputs, targets))
-            loss = self.model.loss(tokens_BS, targets_BS)
+            tokens_BS, targets_BS = self._put(shard.inputs), self._put(shard.targets)
+            starts_BS = self._put(shard.starts) if training.document_masking else None
+            loss = self.model.loss(tokens_BS, targets_BS, starts_BS)
             loss.backward()
             extra += loss.detach()
             self._tree.finish()
@@ -118,6 +119,9 @@ class Run:
                 "train.adamw_learning_rate, or train.gradient_clip, in params.yaml"
             )
         return loss_now
+
+    def _put(self, tokens_BS: Tokens) -> torch.Tensor:
+        return torch.from_numpy(tokens_BS).to(self.place.device)
 
     def _records_load(self) -> bool:
         steps = self.blueprint.steps

@@ -106,7 +106,7 @@ class Meter:
         """
         spent = self.spent()
         own = [spent["cpu_seconds"], peak_rss()]
-        cpu_seconds, peak_rss = total(torch.tensor(own, dtype=torch.float64, device=self._device)).tolist()
+        cpu_seconds, fullest = total(torch.tensor(own, dtype=torch.float64, device=self._device)).tolist()
         tokens_per_second = tokens / spent["wall_seconds"]
         flops = tokens_per_second * self._flops_per_token
         return {
@@ -119,7 +119,7 @@ class Meter:
             "flops_per_second": round(flops),
             "matmul_peak_flops_per_second": round(self.peak_flops),
             "share_of_matmul_peak": round(flops / self.peak_flops, 4),
-            "peak_rss_bytes": int(peak_rss),
+            "peak_rss_bytes": int(fullest),
             "workers": workers,
             "device": self._device,
             "threads_per_worker": torch.get_num_threads(),

@@ -12,8 +12,9 @@ from safetensors.torch import save_file
 
 from infra.settings import Settings
 from tasks.algorithm.blueprint import BLUEPRINT_FILE, Blueprint, Shape
-from tasks.algorithm.huggingface import END_OF_TEXT, hf_config, to_hf
+from tasks.algorithm.huggingface import hf_config, to_hf
 from tasks.algorithm.model import Model, load_weights
+from tasks.algorithm.shape import END_OF_TEXT
 from tasks.distribution.card import gather, write_card
 from tasks.distribution.parity import Parity, compare_ids, compare_logits, load_with_transformers
 from tasks.params import Params

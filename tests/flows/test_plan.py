@@ -70,7 +70,9 @@ def test_a_plan_for_another_machine_foretells_nothing_of_this_one(ask, settings:
 
 def test_money_buys_hours_at_a_price(ask, tmp_path: Path):
     for arguments in (["--money", "16", "--price", "2"], ["--gpu-hours", "8"], ["--minutes", "60"]):
-        ask(*arguments, "--machine", "h100", "--gpus", "8", "--corpus-mb", "5000", "--json", str(tmp_path / "plan.json"))
+        ask(
+            *arguments, "--machine", "h100", "--gpus", "8", "--corpus-mb", "5000", "--json", str(tmp_path / "plan.json")
+        )
         assert json.loads((tmp_path / "plan.json").read_text())["budget_seconds"] == pytest.approx(3600)
 
 

@@ -83,3 +83,49 @@ def test_without_gradient_no_probabilities_are_kept(monkeypatch):
     with torch.no_grad(), torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
         causal.causal_attention(*(numbers(1, 8, 1, 4) for _ in range(3)), 0.5)
     assert not kept
+
+
+STARTS = {
+    "one each": [[0] * 130, [0] * 130],
+    "several": [[0] * 10 + [10] * 50 + [60] * 70, [0] * 64 + [64] * 64 + [128] * 2],
+    "single tokens": [[*range(100)] + [100] * 30, [0] * 129 + [129]],
+}
+
+
+@pytest.mark.parametrize("attention", [causal.causal_attention, causal.fused_attention])
+@pytest.mark.parametrize("starts", STARTS.values(), ids=list(STARTS))
+def test_documents_of_a_sequence_are_attended_to_apart(starts, attention):
+    q, k, v = (numbers(2, 130, 3, n, seed=n) for n in (10, 10, 7))
+    found = attention(q, k, v, 0.4, torch.tensor(starts))
+    grad = numbers(2, 130, 3, 7, seed=9).detach()
+    gradients = torch.autograd.grad(found, (q, k, v), grad)
+    for row, starts_S in enumerate(starts):
+        for start in set(starts_S):
+            one = (slice(row, row + 1), slice(start, start + starts_S.count(start)))
+            parts = [t[one].detach().requires_grad_() for t in (q, k, v)]
+            alone = causal.causal_attention(*parts, 0.4)
+            torch.testing.assert_close(found[one], alone)
+            for mine, theirs in zip(gradients, torch.autograd.grad(alone, parts, grad[one]), strict=True):
+                torch.testing.assert_close(mine[one], theirs)
+
+
+def test_keys_of_documents_before_a_block_are_not_read():
+    q, k, v = (numbers(1, 128, 1, 4, seed=n).detach() for n in range(3))
+    starts = torch.tensor([[0] * 64 + [64] * 64])
+    k[:, :64] = torch.nan  # a product with them, masked or not, would be no number
+    assert causal.causal_attention(q, k, v, 0.5, starts)[:, 64:].isfinite().all()
+
+
+def test_bounds_of_documents_by_hand():
+    starts = torch.tensor([[0, 0, 2, 2], [0, 1, 1, 1]])
+    assert causal.document_bounds(starts).tolist() == [0, 2, 4, 5, 8]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU on this machine")
+def test_documents_on_a_gpu_are_those_of_the_mask():
+    q, k, v = (numbers(2, 130, 3, n, seed=n).detach().bfloat16().cuda() for n in (16, 16, 8))
+    starts = torch.tensor(STARTS["several"]).cuda()
+    found = causal.fused_attention(q, k, v, 0.25, starts)
+    expected = causal.fused_attention(*(t.float() for t in (q, k, v)), 0.25, starts)
+    torch.testing.assert_close(found.float(), expected, atol=0.02, rtol=0.02)

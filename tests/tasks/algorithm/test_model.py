@@ -1,12 +1,15 @@
 """A model's start, loss, balance and file are the same bits each time."""
 
+import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
 from tasks.algorithm.model import Model, load_weights, save_weights
+from tasks.compute.batches import Shard
 
 
 def test_same_seed_same_weights_and_another_seed_others(tiny):
@@ -45,6 +48,37 @@ def test_a_token_does_not_change_what_stands_before_it(tiny):
     before, after = model(tokens), model(changed)
     torch.testing.assert_close(before[:, :8], after[:, :8])
     assert not torch.allclose(before[:, 8:], after[:, 8:])
+
+
+def packed(*documents: list[int], length: int = 16) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Documents in one window, each after an end-of-text token: inputs, targets, starts."""
+    stream = [token for document in documents for token in [0, *document]] + [0]
+    window = np.array([stream[: length + 1]])
+    shard = Shard(window[:, :-1], window[:, 1:])
+    return tuple(torch.from_numpy(part) for part in (shard.inputs, shard.targets, shard.starts))
+
+
+DOCUMENTS = [5, 9, 3, 7], [8], [11, 4, 4, 2, 6, 6, 1, 30]
+
+
+def test_documents_in_a_window_cost_what_they_cost_alone(tiny):
+    model = tiny.model(tiny.shape())
+    together = model.loss(*packed(*DOCUMENTS))
+    alone = [model.loss(*packed(document, length=len(document) + 1)) for document in DOCUMENTS]
+    torch.testing.assert_close(together, torch.stack(alone).sum())
+    assert not torch.isclose(model.loss(*packed(*DOCUMENTS)[:2]), together)
+
+
+def test_neither_the_order_of_documents_nor_of_windows_changes_the_loss(tiny):
+    model = tiny.model(tiny.shape(n_experts=8, top_k=3))
+    orders = [packed(*(DOCUMENTS[i] for i in order)) for order in itertools.permutations(range(3))]
+    losses = [model.loss(*each) for each in orders]
+    torch.testing.assert_close(torch.stack(losses), losses[0].expand(6))
+    inputs, targets, starts = (torch.cat(parts) for parts in zip(*orders, strict=True))
+    turned = torch.tensor([3, 0, 5, 1, 4, 2])
+    torch.testing.assert_close(
+        model.loss(inputs, targets, starts), model.loss(inputs[turned], targets[turned], starts[turned])
+    )
 
 
 def test_gradients_are_the_same_bits_twice(tiny):

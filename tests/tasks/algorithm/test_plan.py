@@ -87,7 +87,7 @@ def test_a_corpus_without_tokens_is_refused():
 
 
 def test_a_machine_that_nobody_knows_is_refused():
-    with pytest.raises(PlanError, match="no machine 'abacus': known are l4, .*h100"):
+    with pytest.raises(PlanError, match=r"no machine 'abacus': known are l4, .*h100"):
         published("abacus")
 
 

@@ -48,7 +48,7 @@ def fails(number: int) -> int:
 
 def test_results_come_in_order_from_this_process_and_others(tmp_path):
     with OnCores(3, tmp_path) as where:
-        results = list(where.map(square, iter(range(60))))
+        results = list(where.map(square, iter(range(60)), in_python=True))
     assert [result for result, _ in results] == [number * number for number in range(60)]
     pids = {pid for _, pid in results}
     assert os.getpid() in pids
@@ -56,20 +56,15 @@ def test_results_come_in_order_from_this_process_and_others(tmp_path):
     assert not any(is_running(pid) for pid in pids - {os.getpid()})
 
 
-def own(_: int) -> int:
-    return os.getpid()
-
-
-def test_what_is_soon_done_is_done_here(tmp_path):
+def test_a_few_items_are_done_here(tmp_path):
     with OnCores(3, tmp_path) as where:
-        assert {pid for _, pid in where.map(square, range(4))} == {os.getpid()}
-        assert set(where.map(own, range(100))) == {os.getpid()}
+        assert {pid for _, pid in where.map(square, range(4), in_python=True)} == {os.getpid()}
 
 
 def test_large_bytes_come_as_files_that_last_until_the_next_result(tmp_path):
     before = None
     with OnCores(2, tmp_path) as where:
-        for number, result in enumerate(where.map(many_bytes, range(30))):
+        for number, result in enumerate(where.map(many_bytes, range(30), in_python=True)):
             assert before is None or not before.exists()
             large, before = result["large"], None
             if isinstance(large, Path):
@@ -88,13 +83,13 @@ def test_what_is_written_is_what_is_read(tmp_path, work):
 
 def test_an_error_of_the_work_is_the_error_of_the_step(tmp_path):
     with pytest.raises(StepError, match="twenty"), OnCores(2, tmp_path) as where:
-        list(where.map(fails, range(30)))
+        list(where.map(fails, range(30), in_python=True))
 
 
 def test_a_killed_process_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("ABCD_TEST_PID", str(os.getpid()))
     with pytest.raises(StepError, match=r"was killed.*ABCD_WORKERS=1"), OnCores(2, tmp_path) as where:
-        list(where.map(dies, range(30)))
+        list(where.map(dies, range(30), in_python=True))
 
 
 def test_the_settings_say_where(workspace):
@@ -110,7 +105,7 @@ from tests.tasks.big_data.test_engine import square
 from tasks.big_data.engine import OnCores
 if __name__ == "__main__":
     with OnCores(2, Path(sys.argv[1])) as where:
-        for _, pid in where.map(square, range(100_000)):
+        for _, pid in where.map(square, range(100_000), in_python=True):
             print(pid, flush=True)
 """
 

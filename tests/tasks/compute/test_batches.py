@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks.compute.batches import Batches, check_stream, open_stream
+from tasks.compute.batches import Batches, Shard, check_stream, open_stream
 from tasks.report import StepError
 
 
@@ -17,11 +17,18 @@ def make(tokens: int = 1000, **values) -> Batches:
 
 def test_targets_are_inputs_moved_by_one():
     batches = make()
-    [(inputs, targets)] = batches.shards(0, 1, rank=0, workers=1)
+    [shard] = batches.shards(0, 1, rank=0, workers=1)
+    inputs, targets = shard.inputs, shard.targets
     assert inputs.shape == targets.shape == (8, 10)
     # The stream counts up, so each target is its input plus one.
     assert (targets == inputs + 1).all()
     assert (inputs[:, 0] == batches.offsets(0)).all()
+
+
+def test_a_document_begins_with_the_end_of_the_one_before():
+    inputs_BS = np.array([[7, 8, 0, 9, 9, 0, 0, 5], [0, 1, 2, 3, 4, 5, 6, 0]])
+    starts_BS = Shard(inputs_BS, inputs_BS).starts
+    assert starts_BS.tolist() == [[0, 0, 2, 2, 2, 5, 6, 6], [0, 0, 0, 0, 0, 0, 0, 7]]
 
 
 def test_an_epoch_sees_each_window_once():
@@ -59,8 +66,9 @@ def test_a_batch_may_span_epochs():
 @pytest.mark.parametrize("workers", [1, 2, 4])
 def test_workers_share_a_batch_in_order(workers: int):
     batches = make()
-    whole = [inputs for inputs, _ in batches.shards(3, 4, rank=0, workers=1)]
-    shared = [inputs for rank in range(workers) for inputs, _ in batches.shards(3, 4, rank=rank, workers=workers)]
+    whole = [shard.inputs for shard in batches.shards(3, 4, rank=0, workers=1)]
+    ranks = (batches.shards(3, 4, rank=rank, workers=workers) for rank in range(workers))
+    shared = [shard.inputs for shards in ranks for shard in shards]
     assert len(shared) == 4
     assert (np.concatenate(shared) == np.concatenate(whole)).all()
 

@@ -41,6 +41,16 @@ def test_expert_loads_are_shares_of_a_layer(workspace, tmp_path):
     assert sum(shares) == pytest.approx(1, abs=1e-5)
 
 
+def test_documents_are_masked_unless_told_otherwise(workspace, one_thread):
+    losses = []
+    for masking in ({}, {"document_masking": True}, {"document_masking": False}):
+        run = open_run(workspace.set_training(**masking).artifacts, Place())
+        for _ in range(5):
+            run.advance()
+        losses.append(run.curve[-1]["loss"])
+    assert losses[0] == losses[1] != losses[2]
+
+
 def test_the_mean_loss_does_not_depend_on_micro_shards(workspace, one_thread):
     first = open_run(workspace.artifacts, Place())
     first.advance()

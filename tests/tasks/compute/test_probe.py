@@ -29,7 +29,9 @@ def test_a_record_has_what_a_plan_needs(machine: Machine):
 
 def test_it_foretells_its_own_probes(machine: Machine):
     alone = machine.model_copy(update={"workers": 1})
-    for values, measured in zip(({"width": 16, "n_layers": 1}, {"width": 48, "n_layers": 2}), machine.probes, strict=True):
+    for values, measured in zip(
+        ({"width": 16, "n_layers": 1}, {"width": 48, "n_layers": 2}), machine.probes, strict=True
+    ):
         said = alone.seconds_per_step(probe.probe_blueprint(**values))
         # Exactly, but where a call would have had to take less than nothing.
         if machine.call_seconds:
