@@ -83,13 +83,13 @@ def one(spec: dict[str, Any], artifacts: Path) -> dict[str, Any]:
 
     torch.set_num_threads(1)
     blueprint = blueprint_of(spec)
-    stream = open_stream(artifacts / "pack" / "train.npy")
+    stream = open_stream(artifacts / "pack")
     training, length = blueprint.training, blueprint.shape.sequence_length
     held_out = read_held_out(artifacts / "pack")
     chosen = sorted(range(len(held_out.texts)), key=lambda i: (len(held_out.texts[i]), i))[::_EVERY]
     peaks, base = [matmul_peak("cpu")], peak_rss()
     run = Run(
-        blueprint, Batches(stream[: spec["unique"] or None], length, training.batch_tokens // length, training.seed)
+        blueprint, Batches(stream[: spec["unique"] or len(stream)], length, training.batch_tokens // length, training.seed)
     )
     began = time.process_time()
     while run.step < blueprint.steps:

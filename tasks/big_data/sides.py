@@ -55,20 +55,39 @@ def held_out_ids(settings: Settings, source: Path) -> frozenset[str]:
         StepError: `dedup` has not run, or there is no document to judge by.
     """
     ids = documents.read(source, ["id"])["id"]
+    kept_back = frozenset(ids.filter(ids.is_in(chosen(settings)["id"].implode())))
+    require_held_out(settings, len(kept_back), ids.len())
+    return kept_back
+
+
+def chosen(settings: Settings) -> pl.DataFrame:
+    """Ids of all documents that `dedup` put on the side of held-out ones, in a table of one column.
+
+    Raises:
+        StepError: `dedup` has not run.
+    """
     file = settings.artifacts / "dedup" / SIDES_FILE
     if not file.is_file():
         raise StepError(f"expected sides of documents, found no {file}; decide them first: `dvc repro dedup`")
-    chosen = pl.read_parquet(file, columns=["id", "side"]).filter(pl.col("side") == HELD_OUT)["id"]
-    kept_back = frozenset(ids.filter(ids.is_in(chosen.implode())))
-    if kept_back:
-        return kept_back
-    if ids.len() >= MOST and trained_before(settings.artifacts / "discover") is not None:
+    rows = pl.scan_parquet(file, glob=False).filter(pl.col("side") == HELD_OUT).select("id")
+    return rows.collect(engine="streaming")
+
+
+def require_held_out(settings: Settings, number: int, documents: int) -> None:
+    """See that there is a document to judge by.
+
+    Raises:
+        StepError: there is none.
+    """
+    if number:
+        return
+    if documents >= MOST and trained_before(settings.artifacts / "discover") is not None:
         raise StepError(
-            f"the base was trained on all that could be held out of {len(ids)} documents, so that none is left "
+            f"the base was trained on all that could be held out of {documents} documents, so that none is left "
             "to judge the model by; add sources, or set discover.base to null in params.yaml to start from nothing"
         )
     raise StepError(
         f"expected at least {MOST} documents, so that one can be held out to judge the model by, "
-        f"found {len(ids)}; add sources, cut long files into several, or relax clean.* and dedup.* in params.yaml "
+        f"found {documents}; add sources, cut long files into several, or relax clean.* and dedup.* in params.yaml "
         "if documents were dropped there"
     )

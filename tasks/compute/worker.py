@@ -15,7 +15,7 @@ from tasks.algorithm.model import save_weights
 from tasks.compute.base import base_weights
 from tasks.compute.batches import Batches, open_stream
 from tasks.compute.cluster import worker_group
-from tasks.compute.job import CURVES_FILE, STREAM_FILE, WEIGHTS_FILE, Job
+from tasks.compute.job import CURVES_FILE, WEIGHTS_FILE, Job
 from tasks.compute.loop import Checkpoints, Place, Run, train
 from tasks.compute.meter import Meter
 from tasks.progress import Progress
@@ -63,7 +63,7 @@ def open_run(artifacts: Path, place: Place) -> Run:
     """The run that a workspace's blueprint, base and token stream describe, before its first step."""
     blueprint = Blueprint.read(artifacts / "blueprint")
     length, training = blueprint.shape.sequence_length, blueprint.training
-    stream = open_stream(artifacts / "pack" / STREAM_FILE)
+    stream = open_stream(artifacts / "pack")
     run = Run(blueprint, Batches(stream, length, training.batch_tokens // length, training.seed), place)
     weights = base_weights(artifacts, blueprint.shape)
     if weights is not None:
