@@ -88,9 +88,8 @@ def one(spec: dict[str, Any], artifacts: Path) -> dict[str, Any]:
     held_out = read_held_out(artifacts / "pack")
     chosen = sorted(range(len(held_out.texts)), key=lambda i: (len(held_out.texts[i]), i))[::_EVERY]
     peaks, base = [matmul_peak("cpu")], peak_rss()
-    run = Run(
-        blueprint, Batches(stream[: spec["unique"] or len(stream)], length, training.batch_tokens // length, training.seed)
-    )
+    read = stream[: spec["unique"] or len(stream)]
+    run = Run(blueprint, Batches(read, length, training.batch_tokens // length, training.seed))
     began = time.process_time()
     while run.step < blueprint.steps:
         run.advance()

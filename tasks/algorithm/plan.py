@@ -87,6 +87,7 @@ class Option(BaseModel):
             (f"{section}.{key}", None if PRESETS[self.preset][section].get(key) == value else value)
             for section, values in sections.items()
             for key, value in values.items()
+            if section != "blueprint" or key in PRESETS[self.preset][section]
         ]
         return [("blueprint.preset", self.preset), *said]
 
