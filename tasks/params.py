@@ -60,6 +60,9 @@ class Blueprint(Section):
     n_experts: int = Field(ge=1, le=4096, description="routed experts a layer")
     top_k: int = Field(ge=1, description="routed experts a token uses")
     n_shared_experts: int = Field(ge=1, description="experts that every token uses")
+    n_mtp_layers: int = Field(
+        default=0, ge=0, le=8, description="layers more, each to predict one token further; shipped, for drafts"
+    )
     n_groups: int = Field(ge=1, description="groups of routed experts")
     top_k_groups: int = Field(ge=1, description="groups that a token may use")
     routed_scaling_factor: float = Field(gt=0, description="factor on the sum of the routed experts")
@@ -210,8 +213,24 @@ class Train(Section):
     weight_decay: float = Field(ge=0, le=1, description="decoupled weight decay of matrices")
     warmup_share: float = Field(ge=0, le=1, description="share of steps in which the rate rises to its peak")
     decay_share: float = Field(ge=0, le=1, description="share of steps in which the rate falls to zero")
+    decay: Literal["linear", "cosine"] = Field(default="linear", description="how the rate falls to zero")
     gradient_clip: float = Field(gt=0, description="largest global norm of the gradient")
     balance_rate: float = Field(ge=0, le=1, description="step of the router bias that balances expert load")
+    balance_loss: float = Field(
+        default=0.0, ge=0, le=1, description="weight of the loss on uneven use of experts within a sequence; 0: none"
+    )
+    z_loss: float = Field(
+        default=0.0, ge=0, le=1, description="weight of the loss that keeps the router's logits small; 0: none"
+    )
+    mtp_weight: float = Field(
+        default=0.3, ge=0, le=1, description="weight of the loss of blueprint.n_mtp_layers together"
+    )
+    precision: Literal["fp32", "bf16"] = Field(
+        default="fp32", description="of matrix products in layers; weights, router, norms, residual and logits are fp32"
+    )
+    activation_checkpointing: Literal["auto", "on", "off"] = Field(
+        default="auto", description="compute layers twice to save memory; auto: where it would not fit; same result"
+    )
     seed: int = Field(ge=0, lt=2**32, description="initial weights and order of the data")
     document_masking: bool = Field(
         default=True, description="whether a token sees its own document alone, not others in its window"

@@ -31,6 +31,7 @@ from tasks.report import Report, StepError, sha256_of, write_json
 logger = logging.getLogger(__name__)
 
 PICTURE_FILE = "curves.png"
+_PRECISIONS = {"fp32": "fp32", "bf16": "matrix products of layers in bf16, all else in fp32"}
 _ROOMS = (Path(__file__).parent, Path(__file__).parents[1] / "algorithm")
 
 
@@ -134,7 +135,8 @@ def _report(blueprint: Blueprint, curve: list[dict[str, Any]], stream_tokens: in
             "active_parameters": blueprint.active_parameters,
             "training_flops": blueprint.training_flops,
             "micro_shards": training.micro_shards,
-            "arithmetic": f"fp32; gradients of {training.micro_shards} micro-shards summed in a fixed binary tree",
+            "arithmetic": f"{_PRECISIONS[training.precision]}; gradients of {training.micro_shards} micro-shards "
+            "summed in a fixed binary tree",
         },
         pictures=(PICTURE_FILE,),
     )

@@ -45,9 +45,10 @@ class Workspace:
     def artifacts(self) -> Path:
         return self.root / "artifacts"
 
-    def set_training(self, **values) -> "Workspace":
+    def set_training(self, *, blueprint: dict | None = None, **values) -> "Workspace":
         """The same with another blueprint."""
-        return make(self.root, TINY | {"train": TINY["train"] | values})
+        changed = {"train": TINY["train"] | values, "blueprint": TINY["blueprint"] | (blueprint or {})}
+        return make(self.root, TINY | changed)
 
 
 def make(root: Path, values: dict) -> Workspace:
