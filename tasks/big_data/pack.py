@@ -36,7 +36,7 @@ from tasks.report import Report, StepError
 
 _HELD_OUT_SCHEMA = dict.fromkeys(("id", "uri", "group", "text"), pl.String())
 # Of held-out text in memory at a time.
-_AT_ONCE = 16 << 20
+_AT_ONCE = 8 << 20
 _SAMPLE = 64
 _DECIMALS = 4
 _SHOWN = 3
@@ -158,11 +158,12 @@ def _hold_out(out: Path, names: list[str], counts: list[dict[str, Any]], dtype: 
         Table(out / TEXTS, _HELD_OUT_SCHEMA) as texts,
     ):
         for rows in sorted_by_id(held, _sum(counts, "held_out_bytes"), _AT_ONCE):
-            stream.write(rows["tokens"].explode().to_numpy().astype(dtype))
+            stream.write(rows["tokens"].explode().to_numpy().astype(dtype, copy=False))
             texts.write(rows)
             lengths = rows["tokens"].list.len().cast(pl.Int64)
             index.write(rows.with_columns(**constants, offset=offset + lengths.cum_sum() - lengths, tokens=lengths))
             offset += int(lengths.sum())
+            del rows  # before the next ones are read
     places = pl.read_parquet(index_path, columns=["offset", "tokens"], glob=False)
     return Piece.measured(HELD_OUT, HELD_OUT, lambda: np.load(tokens_path, mmap_mode="r"), places)
 
