@@ -15,6 +15,7 @@ from typing import Any, Literal, Self, get_args
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
 
 from tasks.presets import PRESETS, TextKind
@@ -385,7 +386,21 @@ def load(path: Path = PARAMS_FILE) -> Params:
     Raises:
         ParamsError: the file is missing, no YAML, or not usable.
     """
-    return parse(_read(path), origin=str(path))
+    return parse(read(path), origin=str(path))
+
+
+def read(path: Path) -> Any:
+    """What a file says, without what presets fill in.
+
+    Raises:
+        ParamsError: the file is missing or no YAML.
+    """
+    try:
+        return YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParamsError(f"{path} not found; run from the root of a workspace (where dvc.yaml is)") from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{path} is no YAML: {error}") from None
 
 
 def override(path: Path, overrides: Iterable[tuple[str, Any]]) -> list[str]:
@@ -402,8 +417,8 @@ def override(path: Path, overrides: Iterable[tuple[str, Any]]) -> list[str]:
         if not key:
             raise ParamsError(f"{dotted!r}: expected section.key=value, as in train.learning_rate=0.01")
         if not isinstance(tree.get(section), Mapping):
-            tree[section] = {}
-        tree[section][key] = list(value) if isinstance(value, tuple) else value
+            tree[section] = CommentedMap()
+        _put(tree[section], key, list(value) if isinstance(value, tuple) else value)
     out = io.StringIO()
     yaml.dump(tree, out)
     new = out.getvalue()
@@ -415,6 +430,14 @@ def override(path: Path, overrides: Iterable[tuple[str, Any]]) -> list[str]:
     fresh.replace(path)
     lines = difflib.unified_diff(old.splitlines(), new.splitlines(), n=0, lineterm="")
     return [line for line in lines if line[:1] in "+-" and line[:3] not in ("+++", "---")]
+
+
+def _put(section: CommentedMap, key: str, value: Any) -> None:
+    """Set a key; a new one goes before the last, after which stands the empty line between sections."""
+    if key in section or not section:
+        section[key] = value
+    else:
+        section.insert(len(section) - 1, key, value)
 
 
 def _editor() -> YAML:
@@ -442,15 +465,6 @@ def parse_assignment(text: str) -> tuple[str, Any]:
         return dotted.strip(), YAML(typ="safe").load(value)
     except YAMLError as error:
         raise ParamsError(f"{text!r}: {value!r} is no YAML value: {error}") from None
-
-
-def _read(path: Path) -> Any:
-    try:
-        return YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ParamsError(f"{path} not found; run from the root of a workspace (where dvc.yaml is)") from None
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise ParamsError(f"{path} is no YAML: {error}") from None
 
 
 def _causes(error: ValidationError) -> list[ErrorDetails]:

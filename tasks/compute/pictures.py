@@ -116,6 +116,28 @@ def draw_evaluation(
     _save(figure, path)
 
 
+def draw_plan(
+    curves: Mapping[str, Sequence[tuple[float, float]]],
+    chosen: tuple[float, float],
+    path: Path,
+    *,
+    unit: str,
+    title: str,
+) -> None:
+    """Predicted bits per byte over the budget, of the best model of each kind; `unit` is the budget's."""
+    figure, (quality,) = _canvas("What a budget buys", columns=1)
+    figure.set_size_inches(7.2, 4.2)
+    for (name, points), colour in zip(curves.items(), (_ORANGE, _BLUE), strict=True):
+        quality.plot([x for x, _ in points], [y for _, y in points], color=colour, linewidth=2, label=f"best {name}")
+    quality.plot([chosen[0]], [chosen[1]], "o", color=_INK, label="chosen")
+    quality.set_xscale("log")
+    quality.xaxis.set_major_formatter("{x:g}")
+    quality.xaxis.set_minor_formatter("")
+    _name(quality, title, x=f"{unit} of training", y="predicted bits per byte")
+    quality.legend(frameon=False, fontsize=8)
+    _save(figure, path)
+
+
 def _canvas(title: str, *, columns: int, rows: int = 1) -> tuple[Figure, list[Axes]]:
     figure = Figure(figsize=(4.6 * columns, 3.8 * rows), dpi=_DOTS_PER_INCH, layout="constrained")
     FigureCanvasAgg(figure)

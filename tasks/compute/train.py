@@ -22,6 +22,7 @@ from tasks.compute import cluster, pictures
 from tasks.compute.base import BASE_FILE, read_base, require_same_shape
 from tasks.compute.batches import check_stream, open_stream
 from tasks.compute.job import CURVES_FILE, WEIGHTS_FILE, Job
+from tasks.compute.prediction import Prediction
 from tasks.params import Params
 from tasks.report import Report, StepError, sha256_of, write_json
 
@@ -70,6 +71,8 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
         progress.unlink(missing_ok=True)
     digest = sha256_of(out / WEIGHTS_FILE)
     measured |= {"weights_sha256": digest, "step_seconds": round(time.monotonic() - started, 3)}
+    if foretold := Prediction.of(settings, blueprint):
+        measured["predicted"] = foretold.model_dump()
     write_json(settings.records / "measured" / f"{digest}.json", measured)
     pictures.draw_speed(measured["speed"], settings.records / "measured" / f"{digest}.png")
     _forget(open_store(settings.checkpoints), name)
