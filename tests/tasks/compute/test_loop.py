@@ -71,7 +71,7 @@ def test_experts_without_a_token_are_dead(workspace):
 
 
 def test_every_option_of_the_objective_resumes_to_the_same_bits(workspace, tmp_path):
-    said = {"balance_loss": 0.01, "z_loss": 0.001, "precision": "bf16", "activation_checkpointing": "on"}
+    said = {"balance_loss": 0.01, "z_loss": 0.001, "activation_checkpointing": "on"}
     made = workspace.set_training(**said, blueprint={"n_mtp_layers": 1})
     straight, places = open_run(made.artifacts, Place()), Checkpoints(open_store(str(tmp_path)), "c", 5)
     while straight.step < 12:
