@@ -14,6 +14,7 @@ from infra.storage import Store
 from tasks.algorithm.blueprint import Blueprint
 from tasks.algorithm.model import Model
 from tasks.algorithm.optimizer import build_optimizer, clip_gradients, schedule
+from tasks.algorithm.products import widest_products
 from tasks.compute import checkpoint
 from tasks.compute.batches import Batches, Tokens
 from tasks.compute.cluster import Device
@@ -220,6 +221,7 @@ def _one_thread(device: str) -> Iterator[None]:
     if device == "cpu":
         torch.set_num_threads(1)
     try:
-        yield
+        with widest_products():
+            yield
     finally:
         torch.set_num_threads(before)
