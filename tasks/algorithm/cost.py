@@ -29,7 +29,7 @@ class Memory(BaseModel):
 
 def total_parameters(shape: Shape) -> int:
     """All weights, embedding and output head included, the balancing biases not: no gradient trains them."""
-    router = shape.n_moe_layers * shape.n_experts * shape.width
+    router = shape.n_routers * shape.n_experts * shape.width
     return 2 * shape.vocab_size * shape.width + _norm_weights(shape) + router + _muon_weights(shape)
 
 
@@ -39,7 +39,7 @@ def active_parameters(shape: Shape) -> int:
     Embedding and output head are counted, as DeepSeek counts the 37 billion of V3
     (https://huggingface.co/deepseek-ai/DeepSeek-V3/blob/main/README_WEIGHTS.md).
     """
-    return total_parameters(shape) - shape.n_moe_layers * (shape.n_experts - shape.top_k) * _expert_weights(shape)
+    return total_parameters(shape) - shape.n_routers * (shape.n_experts - shape.top_k) * _expert_weights(shape)
 
 
 def flops_per_token(shape: Shape) -> int:
@@ -47,24 +47,33 @@ def flops_per_token(shape: Shape) -> int:
 
     6 a weight of each matrix it meets, 2 forward and 4 backward; the embedding is looked up, not multiplied. Attention
     adds 6 a feature of key and value for each position a token sees, half a sequence on average, since it is causal
-    (PaLM, https://arxiv.org/abs/2204.02311, appendix B, counts the future too). Norms, softmax and routing are left
-    out, as there.
+    (PaLM, https://arxiv.org/abs/2204.02311, appendix B, counts the future too, and so do we where it is another
+    document's past that is not seen). Norms, softmax and routing are left out, as there. Each module of multi-token
+    prediction reads the output head once more.
     """
-    matrices = active_parameters(shape) - _norm_weights(shape) - shape.vocab_size * shape.width
+    heads = (shape.n_mtp_layers - 1) * shape.vocab_size * shape.width
+    matrices = active_parameters(shape) - _norm_weights(shape) + heads
     # Position p sees p + 1 positions: (S + 1) / 2 on average.
-    attention = shape.n_layers * shape.n_heads * (shape.qk_head_dim + shape.v_head_dim) * (shape.sequence_length + 1)
+    attention = _layers(shape) * shape.n_heads * (shape.qk_head_dim + shape.v_head_dim) * (shape.sequence_length + 1)
     return 6 * matrices + 3 * attention
 
 
-def memory(shape: Shape, training: Train) -> Memory:
-    """Predicted memory of one worker on a CPU, without that of the program itself."""
+def memory(shape: Shape, training: Train, *, recompute: bool = False) -> Memory:
+    """Predicted memory of one worker on a CPU, without that of the program itself.
+
+    With `recompute` (activation checkpointing) forward keeps of each layer its input, and all of one layer at a time.
+    """
     total, matrices = total_parameters(shape), _muon_weights(shape)
     # A binary counter of partial sums holds one gradient a level of the tree.
     held_gradients = training.micro_shards.bit_length()
     tokens = training.batch_tokens // training.micro_shards
     # The gradient of the output head is made in forward, from a chunk of logits and its softmax.
     head = shape.vocab_size * (shape.width + 2 * _LOGITS_ROWS)
-    activations = tokens * _kept_a_token(shape) + head
+    kept = _kept_in_layers(shape)
+    inside = max(kept) + shape.width * len(kept) if recompute else sum(kept)
+    # Embeddings, the last norm and the states that the head reads, and before each module of multi-token prediction.
+    around = 3 * shape.width + 8 * shape.width * shape.n_mtp_layers
+    activations = tokens * (inside + around) + head
     return Memory(
         weights=_FP32_BYTES * total,
         gradients=_FP32_BYTES * total * held_gradients,
@@ -73,8 +82,12 @@ def memory(shape: Shape, training: Train) -> Memory:
     )
 
 
-def _kept_a_token(shape: Shape) -> int:
-    """Numbers that forward keeps for backward, a token: inputs of matrices and norms, attention's probabilities."""
+def _layers(shape: Shape) -> int:
+    return shape.n_layers + shape.n_mtp_layers
+
+
+def _kept_in_layers(shape: Shape) -> list[int]:
+    """Numbers a token that forward keeps of each layer: inputs of matrices and norms, attention's probabilities."""
     heads = shape.n_heads
     blocks = -(-shape.sequence_length // _QUERY_BLOCK)
     seen = min(shape.sequence_length, _QUERY_BLOCK * (blocks + 1) // 2)
@@ -90,17 +103,18 @@ def _kept_a_token(shape: Shape) -> int:
     dense = 2 * shape.width + 3 * shape.dense_ffn_width
     experts = (2 * shape.top_k + 3 * shape.n_shared_experts) * shape.expert_ffn_width
     moe = 2 * shape.width + experts + shape.n_experts
-    layers = shape.n_layers * attention + shape.n_dense_layers * dense + shape.n_moe_layers * moe
-    return layers + 3 * shape.width
+    n_dense = _layers(shape) - shape.n_routers
+    return [attention + dense] * n_dense + [attention + moe] * shape.n_routers
 
 
 def _muon_weights(shape: Shape) -> int:
     """Weights of the matrices inside layers, router left out."""
     experts = shape.n_experts + shape.n_shared_experts
     return (
-        shape.n_layers * _attention_weights(shape)
-        + shape.n_dense_layers * 3 * shape.width * shape.dense_ffn_width
-        + shape.n_moe_layers * experts * _expert_weights(shape)
+        _layers(shape) * _attention_weights(shape)
+        + (_layers(shape) - shape.n_routers) * 3 * shape.width * shape.dense_ffn_width
+        + shape.n_routers * experts * _expert_weights(shape)
+        + shape.n_mtp_layers * 2 * shape.width**2
     )
 
 
@@ -115,7 +129,8 @@ def _attention_weights(shape: Shape) -> int:
 
 
 def _norm_weights(shape: Shape) -> int:
-    return shape.n_layers * (2 * shape.width + shape.q_lora_rank + shape.kv_lora_rank) + shape.width
+    around = (1 + 3 * shape.n_mtp_layers) * shape.width
+    return _layers(shape) * (2 * shape.width + shape.q_lora_rank + shape.kv_lora_rank) + around
 
 
 def _expert_weights(shape: Shape) -> int:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from tasks.compute.cluster import Device
 
-STREAM_FILE, WEIGHTS_FILE, CURVES_FILE = "train.npy", "model.safetensors", "curves.jsonl"
+WEIGHTS_FILE, CURVES_FILE = "model.safetensors", "curves.jsonl"
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Blueprint and batches -> a trained model: the optimizer steps of one worker, the same for any number of them."""
 
 import logging
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -36,6 +37,7 @@ class Place:
     rank: int = 0
     workers: int = 1
     device: Device = "cpu"
+    here: int = 1  # workers on this machine
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class Run:
     blueprint: Blueprint
     batches: Batches
     place: Place = field(default_factory=Place)
+    recompute: bool = False
 
     def __post_init__(self) -> None:
         training = self.blueprint.training
@@ -65,7 +68,7 @@ class Run:
         torch.manual_seed(training.seed)
         shared = SharedDirections(rank=self.place.rank, workers=self.place.workers)
         self._optimizer = build_optimizer(self.model, training, shared)
-        self._tree = GradientTree(self.model.parameters(), extra=1)
+        self._tree = GradientTree(self.model.parameters(), extra=2)  # nats, and those of multi-token prediction
         self._load_LE = torch.zeros_like(self.model.expert_counts_LE)
 
     @property
@@ -80,7 +83,7 @@ class Run:
             StepError: the loss is no number any more.
         """
         training = self.blueprint.training
-        loss = self._gradients()
+        loss, further = self._gradients()
         norm = clip_gradients(self.model.parameters(), training.gradient_clip)
         scale = schedule(self.step, self.blueprint.steps, training)
         self._optimizer.step(scale)
@@ -95,31 +98,35 @@ class Run:
             "learning_rate": scale * training.learning_rate,
             "gradient_norm": norm,
         }
+        if self.model.mtp:
+            line["mtp_loss"] = further
         if self._records_load():
-            line["expert_load"] = self._take_load()
+            line |= self._take_load()
         self.curve.append(line)
 
-    def _gradients(self) -> float:
-        """Mean gradient of the batch, in the weights' `grad`; its mean loss in nats a token."""
+    def _gradients(self) -> tuple[float, float]:
+        """Mean gradient of the batch, in the weights' `grad`; its mean loss in nats a token, and of tokens ahead."""
         training = self.blueprint.training
         shards = self.batches.shards(self.step, training.micro_shards, rank=self.place.rank, workers=self.place.workers)
         for shard in shards:
             extra = self._tree.start()
             tokens_BS, targets_BS = self._put(shard.inputs), self._put(shard.targets)
             starts_BS = self._put(shard.starts) if training.document_masking else None
-            loss = self.model.loss(tokens_BS, targets_BS, starts_BS)
-            loss.backward()
-            extra += loss.detach()
+            objective, nats, further = self.model.objective(
+                tokens_BS, targets_BS, starts_BS, training, recompute=self.recompute
+            )
+            objective.backward()
+            extra += torch.stack((nats, further))
             self._tree.finish()
         flat = self._tree.total()
         flat /= training.batch_tokens
-        loss_now = float(flat[-1])
-        if not torch.isfinite(flat[-1]):
+        loss_now, further_now = flat[-2:].tolist()
+        if not math.isfinite(loss_now):
             raise StepError(
                 f"the loss of step {self.step + 1} is {loss_now}: training diverged; lower train.learning_rate and "
                 "train.adamw_learning_rate, or train.gradient_clip, in params.yaml"
             )
-        return loss_now
+        return loss_now, further_now
 
     def _put(self, tokens_BS: Tokens) -> torch.Tensor:
         return torch.from_numpy(tokens_BS).to(self.place.device)
@@ -128,11 +135,21 @@ class Run:
         steps = self.blueprint.steps
         return self.step % max(1, steps // _LOADS_RECORDED) == 0 or self.step == steps
 
-    def _take_load(self) -> list[list[float]]:
-        """Share of each layer's tokens that went to each expert since the last time; counting starts anew."""
-        shares_LE = self._load_LE.double() / self._load_LE.sum(dim=1, keepdim=True).clamp(min=1)
+    def _take_load(self) -> dict[str, Any]:
+        """How each layer's tokens went to experts since the last time; counting starts anew.
+
+        `expert_load`: share of each expert. `expert_entropy`: of these shares, over that of an even load: 1 is even.
+        `dead_experts`: how many saw no token.
+        """
+        counts_LE = self._load_LE.double()
+        shares_LE = counts_LE / counts_LE.sum(dim=1, keepdim=True).clamp(min=1)
+        entropies_L = torch.special.entr(shares_LE).sum(dim=1) / math.log(max(2, shares_LE.shape[1]))
         self._load_LE.zero_()
-        return [[round(share, 6) for share in shares_E] for shares_E in shares_LE.tolist()]
+        return {
+            "expert_load": [[round(share, 6) for share in shares_E] for shares_E in shares_LE.tolist()],
+            "expert_entropy": [round(entropy, 6) for entropy in entropies_L.tolist()],
+            "dead_experts": (counts_LE == 0).sum(dim=1).tolist(),
+        }
 
     def state(self, meter: Meter) -> dict[str, Any]:
         """All that `resume` needs; the same on all workers but for what the meter says."""
@@ -162,7 +179,7 @@ def train(run: Run, checkpoints: Checkpoints, watch: Callable[[Run, Meter], None
         checkpoints: rank 0 writes them, all read them.
         watch: called after each step.
     """
-    with _one_thread(run.place.device):
+    with own_arithmetic(run.place.device):
         found = checkpoint.load_newest(checkpoints.store, checkpoints.run, device=run.place.device)
         _agree(found[0] if found else 0, run.place)
         if found:
@@ -215,8 +232,11 @@ def _agree(step: int, place: Place) -> None:
 
 
 @contextmanager
-def _one_thread(device: str) -> Iterator[None]:
-    """One torch thread on a CPU: more do not pay in a small model, and the number of threads changes the bits."""
+def own_arithmetic(device: str) -> Iterator[None]:
+    """How training computes on a CPU: the fastest products, and one torch thread.
+
+    More threads do not pay in a small model, and their number changes the bits.
+    """
     before = torch.get_num_threads()
     if device == "cpu":
         torch.set_num_threads(1)

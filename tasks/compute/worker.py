@@ -9,17 +9,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
+import torch
+
 from infra.storage import open_store
 from tasks.algorithm.blueprint import Blueprint
 from tasks.algorithm.model import save_weights
 from tasks.compute.base import base_weights
 from tasks.compute.batches import Batches, open_stream
 from tasks.compute.cluster import worker_group
-from tasks.compute.job import CURVES_FILE, STREAM_FILE, WEIGHTS_FILE, Job
+from tasks.compute.job import CURVES_FILE, WEIGHTS_FILE, Job
 from tasks.compute.loop import Checkpoints, Place, Run, train
 from tasks.compute.meter import Meter
 from tasks.progress import Progress
 from tasks.report import StepError
+
+# Share of the memory that predicted weights, gradients, optimizer and activations may take.
+_FILLED = 0.8
 
 
 def work(config: dict[str, Any]) -> dict[str, Any]:
@@ -27,7 +33,10 @@ def work(config: dict[str, Any]) -> dict[str, Any]:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     job = Job(**config)
     with ends_when_stalled(job.stall_seconds) as beat, worker_group(job.device) as (rank, workers):
-        return work_at(Place(rank, workers, job.device), job, beat)
+        import ray.train
+
+        here = ray.train.get_context().get_local_world_size()
+        return work_at(Place(rank, workers, job.device, here), job, beat)
 
 
 @contextmanager
@@ -56,19 +65,37 @@ def work_at(place: Place, job: Job, beat: Callable[[], None] = lambda: None) -> 
         return {"error": str(error)}
     if place.rank == 0:
         write_outputs(run, Path(job.out))
-    return {"measured": meter.measured(tokens=run.tokens, workers=place.workers)}
+    how = {"precision": run.blueprint.training.precision, "activation_checkpointing": run.recompute}
+    return {"measured": how | meter.measured(tokens=run.tokens, workers=place.workers)}
 
 
 def open_run(artifacts: Path, place: Place) -> Run:
     """The run that a workspace's blueprint, base and token stream describe, before its first step."""
     blueprint = Blueprint.read(artifacts / "blueprint")
     length, training = blueprint.shape.sequence_length, blueprint.training
-    stream = open_stream(artifacts / "pack" / STREAM_FILE)
-    run = Run(blueprint, Batches(stream, length, training.batch_tokens // length, training.seed), place)
+    stream = open_stream(artifacts / "pack")
+    batches = Batches(stream, length, training.batch_tokens // length, training.seed)
+    run = Run(blueprint, batches, place, recompute=recomputes(blueprint, room_bytes(place)))
     weights = base_weights(artifacts, blueprint.shape)
     if weights is not None:
         run.model.load_state_dict(weights)
     return run
+
+
+def room_bytes(place: Place) -> int:
+    """Memory that a worker may count on: its GPU's, or its share of the machine's."""
+    if place.device == "cuda":
+        return torch.cuda.mem_get_info()[1]
+    return psutil.virtual_memory().total // place.here
+
+
+def recomputes(blueprint: Blueprint, room: int) -> bool:
+    """Whether layers are computed twice for want of memory: by `train.activation_checkpointing`. Same bits either way.
+
+    `auto` does so where the memory that the blueprint predicts leaves too little room for what it does not know of.
+    """
+    choice = blueprint.training.activation_checkpointing
+    return choice == "on" or (choice == "auto" and blueprint.memory_bytes > _FILLED * room)
 
 
 def write_outputs(run: Run, out: Path) -> None:
