@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tasks.algorithm.products import has_kernels
+
 # B sequences, S positions, H heads, Q features of queries and keys, V of values; one block: X queries, Y keys.
 _BLOCK = 128
 
@@ -120,7 +122,7 @@ def _blocks(length: int, starts_BS: Tensor | None, batch: int) -> Iterator[tuple
 
 def _softmax(scores_HXY: Tensor, begins_X: Tensor, ends_X: Tensor, scale: float) -> None:
     """Softmax in place of `scale` times what each query sees; zero for what it does not."""
-    if scores_HXY.dtype == torch.float32:
+    if has_kernels(scores_HXY):
         from tasks.algorithm import kernels
 
         kernels.softmax(scores_HXY.numpy(), begins_X.numpy(), ends_X.numpy(), scale)
@@ -131,7 +133,7 @@ def _softmax(scores_HXY: Tensor, begins_X: Tensor, ends_X: Tensor, scale: float)
 
 
 def _softmax_backward(weights_HXY: Tensor, grad_HXY: Tensor, scale: float) -> Tensor:
-    if grad_HXY.dtype == torch.float32:
+    if has_kernels(grad_HXY):
         from tasks.algorithm import kernels
 
         kernels.softmax_backward(weights_HXY.numpy(), grad_HXY.numpy(), scale)

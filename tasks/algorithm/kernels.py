@@ -107,3 +107,58 @@ def softmax_backward(weights_HXY: Floats, grad_HXY: Floats, scale: float) -> Non
                 total += weights[y] * grad[y]
             for y in range(len(weights)):
                 grad[y] = weights[y] * (grad[y] - total) * factor
+
+
+@_compiled
+def cross_entropy(logits_CV: Floats, targets_C1: Integers, losses_C: Floats) -> None:
+    """-log softmax of each row's target; in place of the logits, their softmax."""
+    for c in range(len(logits_CV)):
+        row = logits_CV[c]
+        highest = row[0]
+        for v in range(len(row)):
+            highest = max(highest, row[v])
+        margin = highest - row[targets_C1[c, 0]]
+        total = _f(0)
+        for v in range(len(row)):
+            row[v] = _exp(row[v] - highest)
+            total += row[v]
+        losses_C[c] = margin + np.log(total)
+        share = _1 / total
+        for v in range(len(row)):
+            row[v] *= share
+
+
+@_compiled
+def norm(x_ND: Floats, weight_D: Floats, eps: float, out_ND: Floats, scale_N: Floats) -> None:
+    """x / rms(x) * weight, and the reciprocals of the rms."""
+    width, floor = x_ND.shape[1], _f(eps)
+    for n in range(len(x_ND)):
+        x, out = x_ND[n], out_ND[n]
+        total = _f(0)
+        for d in range(width):
+            total += x[d] * x[d]
+        scale = _1 / np.sqrt(total / _f(width) + floor)
+        scale_N[n] = scale
+        for d in range(width):
+            out[d] = x[d] * scale * weight_D[d]
+
+
+@_compiled
+def norm_backward(
+    x_ND: Floats, weight_D: Floats, scale_N: Floats, grad_ND: Floats, gx_ND: Floats, gweight_D: Floats
+) -> None:
+    """Gradients of `norm`; that of its weight is added up.
+
+    With u = x * scale: dx = scale * (g * w - u * mean(g * w * u)), dw = sum(g * u).
+    """
+    width = x_ND.shape[1]
+    for n in range(len(x_ND)):
+        x, grad, gx, scale = x_ND[n], grad_ND[n], gx_ND[n], scale_N[n]
+        total = _f(0)
+        for d in range(width):
+            total += grad[d] * weight_D[d] * x[d]
+        mean = total * scale * scale / _f(width)
+        for d in range(width):
+            gweight_D[d] += grad[d] * x[d] * scale
+        for d in range(width):
+            gx[d] = scale * (grad[d] * weight_D[d] - x[d] * mean)

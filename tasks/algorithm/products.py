@@ -34,6 +34,11 @@ def widest_products() -> Iterator[None]:
         switch.matmul.fp32_precision = before
 
 
+def has_kernels(t: torch.Tensor) -> bool:
+    """Whether `kernels.py` has compiled passes for such numbers; PyTorch's own serve all others."""
+    return t.device.type == "cpu" and t.dtype == torch.float32
+
+
 def _mkl_is_narrow() -> bool:
     has = torch.cpu.get_capabilities()
     return torch.backends.mkldnn.is_available() and has.get("avx512_f", False) and "Intel" not in has["cpu_name"]

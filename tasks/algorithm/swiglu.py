@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tasks.algorithm.products import has_kernels
+
 # N rows, I hidden width, F = 2 I: gate in the first half, up in the second.
 
 
@@ -33,7 +35,7 @@ class _SwiGLU(torch.autograd.Function):
 def product(h_NF: Tensor, weights_N: Tensor) -> Tensor:
     """`swiglu` outside of autograd."""
     gate_NI, up_NI = h_NF.chunk(2, dim=-1)
-    if not _compiled_for(h_NF):
+    if not has_kernels(h_NF):
         return (gate_NI * gate_NI.sigmoid()).mul_(up_NI).mul_(weights_N.unsqueeze(1))
     from tasks.algorithm import kernels
 
@@ -45,7 +47,7 @@ def product(h_NF: Tensor, weights_N: Tensor) -> Tensor:
 def gradients(h_NF: Tensor, weights_N: Tensor, grad_NI: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The product (N, I) again, and the gradients of `h_NF` and `weights_N`."""
     gh_NF = torch.empty_like(h_NF)
-    if _compiled_for(h_NF):
+    if has_kernels(h_NF):
         from tasks.algorithm import kernels
 
         product_NI, gweights_N = torch.empty_like(grad_NI), torch.empty_like(weights_N)
@@ -64,7 +66,3 @@ def gradients(h_NF: Tensor, weights_N: Tensor, grad_NI: Tensor) -> tuple[Tensor,
     dsilu_NI = torch.addcmul(silu_NI, silu_NI, sigmoid_NI, value=-1).add_(sigmoid_NI)
     torch.mul(dsilu_NI.mul_(grad_NI), up_NI, out=ggate_NI)
     return product_NI.mul_(weights_N.unsqueeze(1)), gh_NF, gweights_N
-
-
-def _compiled_for(t: Tensor) -> bool:
-    return t.device.type == "cpu" and t.dtype == torch.float32
