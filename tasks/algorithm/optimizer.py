@@ -83,8 +83,8 @@ class Optimizer:
         gradients = [weight.grad for weight in weights if weight.grad is not None]
         means, squares, steps = ([self._adamw[kind][name] for name in names] for kind in self._adamw)
         adamw(
-            weights, gradients, means, squares, [], steps, foreach=False, amsgrad=False, maximize=False, lr=rate,
-            beta1=_ADAMW_BETAS[0], beta2=_ADAMW_BETAS[1], eps=_ADAMW_EPS, weight_decay=0.0,
+            weights, gradients, means, squares, [], steps, foreach=False, fused=True, amsgrad=False, maximize=False,
+            lr=rate, beta1=_ADAMW_BETAS[0], beta2=_ADAMW_BETAS[1], eps=_ADAMW_EPS, weight_decay=0.0,
         )  # fmt: skip
 
     def state_dict(self) -> dict[str, Tensor]:

@@ -15,6 +15,7 @@ from infra.storage import Store
 from tasks.algorithm.blueprint import Blueprint
 from tasks.algorithm.model import Model
 from tasks.algorithm.optimizer import build_optimizer, clip_gradients, schedule
+from tasks.algorithm.products import widest_products
 from tasks.compute import checkpoint
 from tasks.compute.batches import Batches, Shard
 from tasks.compute.cluster import Device
@@ -184,7 +185,7 @@ def train(run: Run, checkpoints: Checkpoints, watch: Callable[[Run, Meter], None
         checkpoints: rank 0 writes them, all read them.
         watch: called after each step.
     """
-    with _one_thread(run.place.device):
+    with own_arithmetic(run.place.device):
         found = checkpoint.load_newest(checkpoints.store, checkpoints.run, device=run.place.device)
         _agree(found[0] if found else 0, run.place)
         if found:
@@ -238,12 +239,16 @@ def _agree(step: int, place: Place) -> None:
 
 
 @contextmanager
-def _one_thread(device: str) -> Iterator[None]:
-    """One torch thread on a CPU: more do not pay in a small model, and the number of threads changes the bits."""
+def own_arithmetic(device: str) -> Iterator[None]:
+    """How training computes on a CPU: the fastest products, and one torch thread.
+
+    More threads do not pay in a small model, and their number changes the bits.
+    """
     before = torch.get_num_threads()
     if device == "cpu":
         torch.set_num_threads(1)
     try:
-        yield
+        with widest_products():
+            yield
     finally:
         torch.set_num_threads(before)
