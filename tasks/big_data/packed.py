@@ -128,9 +128,10 @@ class _Run:
         """Rules of the contract that it breaks as a piece."""
         if not self.index.height:
             return ()
-        texts = self.rows if self.piece.split == HELD_OUT else self.rows.clear()
-        tables = {"index": self.index, "pieces": piece_row(self.piece, vocabulary), "held_out": texts}
-        return check_piece(contracts(), tables)
+        tables = {"index": self.index, "pieces": piece_row(self.piece, vocabulary)}
+        if self.piece.split == HELD_OUT:
+            tables["held_out"] = self.rows
+        return check_piece({name: contracts()[name] for name in tables}, tables)
 
 
 @cache

@@ -82,13 +82,13 @@ def sorted_by_id(pieces: list[Path], size: int, at_once: int) -> Iterator[pl.Dat
     edges = [number * _RANGES // parts for number in range(parts + 1)]
     for first, stop in pairwise(edges):
         if pieces:
-            yield pl.concat(_ranges(piece, first, stop) for piece in pieces).sort("id")
+            yield pl.DataFrame(pa.concat_tables(_ranges(piece, first, stop) for piece in pieces)).sort("id")
 
 
-def _ranges(piece: Path, first: int, stop: int) -> pl.DataFrame:
+def _ranges(piece: Path, first: int, stop: int) -> pa.Table:
     with pa.OSFile(str(piece)) as file:
         read = pa.ipc.open_file(file)
-        return pl.DataFrame(pa.Table.from_batches(map(read.get_batch, range(first, stop)), read.schema))
+        return pa.Table.from_batches(map(read.get_batch, range(first, stop)), read.schema)
 
 
 def _none_of(table: pa.Table) -> pa.RecordBatch:
