@@ -20,6 +20,9 @@ _ADAMW_BETAS = (0.9, 0.95)
 _ADAMW_EPS = 1e-8
 # Not matrices in Muon's sense: their rows are looked up, or are classifiers of their own.
 _ADAMW_NAMES = ("embed_tokens.weight", "lm_head.weight", "mlp.gate.weight")
+# Rows are features of one head after the other. GLM-5 takes each head's apart (https://arxiv.org/abs/2602.15763,
+# "Muon Split"); Muon as it was published takes all of a matrix.
+_HEADS_NAMES = ("q_b_proj.weight", "kv_b_proj.weight")
 # Matrices of this size together, with what is made of them, stay in the second cache of a CPU core.
 _CHUNK_BYTES = 1 << 19
 
@@ -35,6 +38,7 @@ class Optimizer:
     def __init__(self, model: Model, training: Train, directions: Directions) -> None:
         self._training = training
         self._directions = directions
+        self._heads = model.shape.n_heads if training.muon_per_head else 1
         self._matrices: dict[str, nn.Parameter] = {}
         self._others: dict[str, nn.Parameter] = {}
         for name, weight in model.named_parameters():
@@ -64,7 +68,7 @@ class Optimizer:
         for name, weight in self._matrices.items():
             if weight.grad is not None:
                 momentum = self._momentum[name].lerp_(weight.grad, 1 - _MOMENTUM)
-                updates[name] = _as_stack(name, weight.grad.lerp(momentum, _MOMENTUM))
+                updates[name] = _as_stack(name, weight.grad.lerp(momentum, _MOMENTUM), self._heads)
         for name, direction_NRC in zip(updates, self._directions([*updates.values()]), strict=True):
             weight, (rows, columns) = self._matrices[name], direction_NRC.shape[1:]
             # Keeps the change of a layer's output the same for every width (Jordan, as above).
@@ -79,8 +83,8 @@ class Optimizer:
         gradients = [weight.grad for weight in weights if weight.grad is not None]
         means, squares, steps = ([self._adamw[kind][name] for name in names] for kind in self._adamw)
         adamw(
-            weights, gradients, means, squares, [], steps, foreach=False, amsgrad=False, maximize=False, lr=rate,
-            beta1=_ADAMW_BETAS[0], beta2=_ADAMW_BETAS[1], eps=_ADAMW_EPS, weight_decay=0.0,
+            weights, gradients, means, squares, [], steps, foreach=False, fused=True, amsgrad=False, maximize=False,
+            lr=rate, beta1=_ADAMW_BETAS[0], beta2=_ADAMW_BETAS[1], eps=_ADAMW_EPS, weight_decay=0.0,
         )  # fmt: skip
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -156,7 +160,12 @@ def _newton_schulz(x: Tensor) -> Tensor:
     return x.mT if tall else x
 
 
-def _as_stack(name: str, matrix: Tensor) -> Tensor:
-    """Matrices (N, R, C): stacked experts as they are, gate and up apart, a single matrix as a stack of one."""
+def _as_stack(name: str, matrix: Tensor, heads: int) -> Tensor:
+    """Matrices (N, R, C): stacked experts as they are, gate and up apart, a single matrix as a stack of one.
+
+    What makes queries, keys and values of all heads is a stack of so many `heads`.
+    """
+    if name.endswith(_HEADS_NAMES):
+        return matrix.unflatten(0, (heads, -1))
     stack = matrix if matrix.dim() == 3 else matrix.unsqueeze(0)
     return stack.unflatten(1, (2, -1)).flatten(0, 1) if "gate_up_proj" in name else stack
