@@ -213,6 +213,11 @@ class Train(Section):
     gradient_clip: float = Field(gt=0, description="largest global norm of the gradient")
     balance_rate: float = Field(ge=0, le=1, description="step of the router bias that balances expert load")
     seed: int = Field(ge=0, lt=2**32, description="initial weights and order of the data")
+    parallel: Literal["replicate", "shard"] = Field(
+        default="replicate",
+        description="whether each worker holds all weights (same bits for any number of workers) or a share of them, "
+        "for models larger than a device",
+    )
     document_masking: bool = Field(
         default=True, description="whether a token sees its own document alone, not others in its window"
     )

@@ -1,5 +1,6 @@
 """Tokens -> logits or loss: the DeepSeek-V3 decoder, with its weights on disk as safetensors."""
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -68,15 +69,10 @@ class Model(nn.Module):
 
     @torch.no_grad()
     def init_weights(self, seed: int) -> None:
-        """Normal weights; what writes into the residual stream shrinks with depth (GPT-2). Same seed, same bits."""
-        generator = torch.Generator().manual_seed(seed)
-        for name, weight in self.named_parameters():
-            if weight.dim() == 1:
-                weight.fill_(1.0)
-                continue
-            is_output = name.endswith(("o_proj.weight", "down_proj.weight", "experts.down_proj"))
-            std = _INIT_STD / (2 * self.shape.n_layers) ** 0.5 if is_output else _INIT_STD
-            weight.copy_(torch.empty(weight.shape).normal_(0.0, std, generator=generator))
+        """Give all weights their `initial_weights`."""
+        weights = dict(self.named_parameters())
+        for name, value in initial_weights(self.shape, {name: weight.shape for name, weight in weights.items()}, seed):
+            weights[name].copy_(value)
 
     def forward(self, tokens_BS: Tensor) -> Tensor:
         """Logits (B, S, V)."""
@@ -128,9 +124,27 @@ class Model(nn.Module):
             moe.gate.e_score_correction_bias += rate * direction_E
 
 
-def save_weights(model: Model, path: Path) -> None:
-    """Write all weights as fp32 safetensors: same weights, same bytes."""
-    state = {name: weight.detach().float().cpu().contiguous() for name, weight in model.state_dict().items()}
+def initial_weights(shape: Shape, sizes: Mapping[str, torch.Size], seed: int) -> Iterator[tuple[str, Tensor]]:
+    """Normal weights, one after the other; what writes into the residual stream shrinks with depth (GPT-2).
+
+    Args:
+        shape: of the model.
+        sizes: shapes of its weights by name, in its order.
+        seed: same seed, same bits.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    for name, size in sizes.items():
+        if len(size) == 1:
+            yield name, torch.ones(size)
+            continue
+        is_output = name.endswith(("o_proj.weight", "down_proj.weight", "experts.down_proj"))
+        std = _INIT_STD / (2 * shape.n_layers) ** 0.5 if is_output else _INIT_STD
+        yield name, torch.empty(size).normal_(0.0, std, generator=generator)
+
+
+def save_weights(weights: Mapping[str, Tensor], path: Path) -> None:
+    """Write a model's state as fp32 safetensors: same weights, same bytes."""
+    state = {name: weight.detach().float().cpu().contiguous() for name, weight in weights.items()}
     save_file(state, path, metadata={"format": "pt"})
 
 

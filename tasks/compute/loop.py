@@ -1,7 +1,8 @@
 """Blueprint and batches -> a trained model: the optimizer steps of one worker, the same for any number of them."""
 
 import logging
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,29 +13,19 @@ import torch.distributed as dist
 from infra.disk import full_disk
 from infra.storage import Store
 from tasks.algorithm.blueprint import Blueprint
-from tasks.algorithm.model import Model
-from tasks.algorithm.optimizer import build_optimizer, clip_gradients, schedule
+from tasks.algorithm.model import Model, initial_weights
+from tasks.algorithm.optimizer import Optimizer, clip_gradients, schedule
 from tasks.compute import checkpoint
 from tasks.compute.batches import Batches, Tokens
-from tasks.compute.cluster import Device
 from tasks.compute.meter import Meter, total
-from tasks.compute.share import SharedDirections
-from tasks.compute.tree import GradientTree
+from tasks.compute.spread import Place, Replicated, Spread
+from tasks.params import Train
 from tasks.report import StepError
 
 logger = logging.getLogger(__name__)
 
 # L MoE layers, E experts.
 _LOADS_RECORDED = 100
-
-
-@dataclass(frozen=True)
-class Place:
-    """Which worker this is."""
-
-    rank: int = 0
-    workers: int = 1
-    device: Device = "cpu"
 
 
 @dataclass(frozen=True)
@@ -59,12 +50,11 @@ class Run:
         self.step = 0
         # One line a step, the same for any number of workers.
         self.curve: list[dict[str, Any]] = []
-        self.model = Model(self.blueprint.shape).to(self.place.device)
-        self.model.init_weights(training.seed)
+        self.model = Model(self.blueprint.shape)
+        self._spread = _spread(self.model, training, self.place)
+        self._spread.fill(initial_weights(self.blueprint.shape, self._spread.shapes, training.seed))
         torch.manual_seed(training.seed)
-        shared = SharedDirections(rank=self.place.rank, workers=self.place.workers)
-        self._optimizer = build_optimizer(self.model, training, shared)
-        self._tree = GradientTree(self.model.parameters(), extra=1)
+        self._optimizer = Optimizer(self._spread.weights, training, self._spread.directions, self._spread.shapes)
         self._load_LE = torch.zeros_like(self.model.expert_counts_LE)
 
     @property
@@ -80,7 +70,7 @@ class Run:
         """
         training = self.blueprint.training
         loss = self._gradients()
-        norm = clip_gradients(self.model.parameters(), training.gradient_clip)
+        norm = clip_gradients(self._spread.weights.values(), training.gradient_clip, self._spread.norm)
         scale = schedule(self.step, self.blueprint.steps, training)
         self._optimizer.step(scale)
         counts_LE = total(self.model.take_expert_counts())
@@ -99,21 +89,19 @@ class Run:
         self.curve.append(line)
 
     def _gradients(self) -> float:
-        """Mean gradient of the batch, in the weights' `grad`; its mean loss in nats a token."""
+        """Mean gradient of the batch, in the `grad` of the spread's weights; its mean loss in nats a token."""
         training = self.blueprint.training
         shards = self.batches.shards(self.step, training.micro_shards, rank=self.place.rank, workers=self.place.workers)
         for shard in shards:
-            extra = self._tree.start()
+            loss_so_far = self._spread.start()
             tokens_BS, targets_BS = self._put(shard.inputs), self._put(shard.targets)
             starts_BS = self._put(shard.starts) if training.document_masking else None
             loss = self.model.loss(tokens_BS, targets_BS, starts_BS)
             loss.backward()
-            extra += loss.detach()
-            self._tree.finish()
-        flat = self._tree.total()
-        flat /= training.batch_tokens
-        loss_now = float(flat[-1])
-        if not torch.isfinite(flat[-1]):
+            loss_so_far += loss.detach()
+            self._spread.finish()
+        loss_now = float(self._spread.mean(training.batch_tokens))
+        if not math.isfinite(loss_now):
             raise StepError(
                 f"the loss of step {self.step + 1} is {loss_now}: training diverged; lower train.learning_rate and "
                 "train.adamw_learning_rate, or train.gradient_clip, in params.yaml"
@@ -133,11 +121,28 @@ class Run:
         self._load_LE.zero_()
         return [[round(share, 6) for share in shares_E] for shares_E in shares_LE.tolist()]
 
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Whole weights and buffers, on rank 0; all workers call it together."""
+        return self._spread.state()
+
+    def begin_from(self, weights: Mapping[str, torch.Tensor]) -> None:
+        """Take these whole weights and buffers instead of random ones.
+
+        Raises:
+            ValueError: not all weights are there.
+        """
+        if absent := self._spread.shapes.keys() - weights.keys():
+            raise ValueError(f"weights to begin from lack {sorted(absent)}")
+        self._spread.fill(weights.items())
+
     def state(self, meter: Meter) -> dict[str, Any]:
-        """All that `resume` needs; the same on all workers but for what the meter says."""
+        """All that `resume` needs, whole on rank 0 whatever the spread: another number of workers may go on from it.
+
+        All workers call it together.
+        """
         return {
-            "weights": self.model.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
+            "weights": self._spread.state(),
+            "optimizer": {kind: self._spread.join(parts) for kind, parts in self._optimizer.state_dict().items()},
             "load": self._load_LE,
             "random": checkpoint.random_state(),
             "curve": self.curve,
@@ -147,8 +152,8 @@ class Run:
     def resume(self, step: int, state: dict[str, Any]) -> None:
         """Go on after `step`, as if it had never stopped."""
         self.step, self.curve = step, state["curve"]
-        self.model.load_state_dict(state["weights"])
-        self._optimizer.load_state_dict(state["optimizer"])
+        self._spread.fill(state["weights"].items())
+        self._optimizer.load_state_dict({kind: self._spread.part(whole) for kind, whole in state["optimizer"].items()})
         self._load_LE.copy_(state["load"])
         checkpoint.set_random_state(state["random"])
 
@@ -162,7 +167,8 @@ def train(run: Run, checkpoints: Checkpoints, watch: Callable[[Run, Meter], None
         watch: called after each step.
     """
     with _one_thread(run.place.device):
-        found = checkpoint.load_newest(checkpoints.store, checkpoints.run, device=run.place.device)
+        # To main memory: a device may have no room for all workers' parts.
+        found = checkpoint.load_newest(checkpoints.store, checkpoints.run)
         _agree(found[0] if found else 0, run.place)
         if found:
             run.resume(*found)
@@ -180,15 +186,26 @@ def train(run: Run, checkpoints: Checkpoints, watch: Callable[[Run, Meter], None
             meter.add(run.blueprint.training.batch_tokens)
             watch(run, meter)
             is_due = run.step % checkpoints.every_steps == 0 and run.step < run.blueprint.steps
-            if is_due and run.place.rank == 0:
+            if is_due:
                 _save(run, meter, checkpoints)
     return meter
 
 
+def _spread(model: Model, training: Train, place: Place) -> Spread:
+    if training.parallel == "shard" and place.workers > 1:
+        from tasks.compute.shard import Sharded  # torch's DTensor takes a second to import
+
+        return Sharded(model, place)
+    return Replicated(model, place)
+
+
 def _save(run: Run, meter: Meter, checkpoints: Checkpoints) -> None:
     """Write a checkpoint; a full disk costs what it would save after an interruption, not the run."""
+    state = run.state(meter)
+    if run.place.rank:
+        return
     try:
-        checkpoint.save(checkpoints.store, checkpoints.run, run.step, run.state(meter))
+        checkpoint.save(checkpoints.store, checkpoints.run, run.step, state)
     except Exception as error:
         said = full_disk(error)
         if not said:

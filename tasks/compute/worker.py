@@ -16,8 +16,9 @@ from tasks.compute.base import base_weights
 from tasks.compute.batches import Batches, open_stream
 from tasks.compute.cluster import worker_group
 from tasks.compute.job import CURVES_FILE, STREAM_FILE, WEIGHTS_FILE, Job
-from tasks.compute.loop import Checkpoints, Place, Run, train
+from tasks.compute.loop import Checkpoints, Run, train
 from tasks.compute.meter import Meter
+from tasks.compute.spread import Place
 from tasks.progress import Progress
 from tasks.report import StepError
 
@@ -27,7 +28,7 @@ def work(config: dict[str, Any]) -> dict[str, Any]:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     job = Job(**config)
     with ends_when_stalled(job.stall_seconds) as beat, worker_group(job.device) as (rank, workers):
-        return work_at(Place(rank, workers, job.device), job, beat)
+        return work_at(Place(rank, workers, job.device, job.expert_workers), job, beat)
 
 
 @contextmanager
@@ -54,8 +55,7 @@ def work_at(place: Place, job: Job, beat: Callable[[], None] = lambda: None) -> 
         meter = _train(run, job, beat)
     except StepError as error:
         return {"error": str(error)}
-    if place.rank == 0:
-        write_outputs(run, Path(job.out))
+    write_outputs(run, Path(job.out))
     return {"measured": meter.measured(tokens=run.tokens, workers=place.workers)}
 
 
@@ -67,13 +67,16 @@ def open_run(artifacts: Path, place: Place) -> Run:
     run = Run(blueprint, Batches(stream, length, training.batch_tokens // length, training.seed), place)
     weights = base_weights(artifacts, blueprint.shape)
     if weights is not None:
-        run.model.load_state_dict(weights)
+        run.begin_from(weights)
     return run
 
 
 def write_outputs(run: Run, out: Path) -> None:
-    """Weights and curve of a run that ended."""
-    save_weights(run.model, out / WEIGHTS_FILE)
+    """Weights and curve of a run that ended, by rank 0; all workers call it together."""
+    weights = run.weights()
+    if run.place.rank:
+        return
+    save_weights(weights, out / WEIGHTS_FILE)
     lines = [json.dumps(line, allow_nan=False) + "\n" for line in run.curve]
     (out / CURVES_FILE).write_text("".join(lines), encoding="utf-8")
 

@@ -8,8 +8,9 @@ import torch
 
 from infra.storage import open_store
 from tasks.compute import checkpoint
-from tasks.compute.loop import Checkpoints, Place, Run, train
+from tasks.compute.loop import Checkpoints, Run, train
 from tasks.compute.meter import Meter
+from tasks.compute.spread import Place
 from tasks.compute.worker import open_run
 from tasks.report import StepError
 

@@ -20,8 +20,9 @@ from infra.ray_cluster import LOCAL_FOLDERS
 from infra.storage import open_store
 from tasks.compute import cluster, train
 from tasks.compute.job import CURVES_FILE, WEIGHTS_FILE, Job
-from tasks.compute.loop import Checkpoints, Place, Run
+from tasks.compute.loop import Checkpoints, Run
 from tasks.compute.loop import train as train_here
+from tasks.compute.spread import Place
 from tasks.compute.worker import open_run, work_at, write_outputs
 from tasks.report import StepError, sha256_of, write_json
 from tests.processes import alive_after, command_line
