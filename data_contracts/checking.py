@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import polars as pl
 
-from data_contracts.contract import ROW_COUNT, Contract, QueryRule, RowRule
+from data_contracts.contract import ROW_COUNT, Contract, RowRule
 from data_contracts.errors import ContractError
 from data_contracts.uniqueness import hashed, joined, repeats
 
@@ -24,6 +24,14 @@ class Source(NamedTuple):
 
     parts: Callable[[], Iterable[pl.DataFrame]]
     lazy: Callable[[], pl.LazyFrame]
+
+    @classmethod
+    def of(cls, table: pl.DataFrame) -> Self:
+        """A table in memory."""
+        return cls(lambda: [table], table.lazy)
+
+
+Pieces = Mapping[str, pl.LazyFrame]  # tables by name, or a piece of each
 
 
 class Broken(NamedTuple):
@@ -51,16 +59,31 @@ class _Count:
     examples: list[str] = field(default_factory=list)
 
 
-def check(contracts: Mapping[str, Contract], sources: Mapping[str, Source]) -> Checked:
+def check_piece(contracts: Mapping[str, Contract], tables: Mapping[str, pl.DataFrame]) -> tuple[Broken, ...]:
+    """Which rules one piece of the tables breaks, of those that can be said of a piece alone."""
+    alone = {name: contract.of_a_piece() for name, contract in contracts.items()}
+    return check(alone, {name: Source.of(table) for name, table in tables.items()}).broken
+
+
+def check(
+    contracts: Mapping[str, Contract],
+    sources: Mapping[str, Source],
+    pieces: Callable[[], Iterable[Pieces]] | None = None,
+) -> Checked:
     """Compare tables with the contracts of one file.
 
     Args:
         contracts: by table.
         sources: the tables, by the same names.
+        pieces: the tables in pieces, for the queries that are on each alone; by default they are one piece.
 
     Raises:
         ContractError: a table is missing, or a query cannot be run.
     """
+
+    def whole() -> Iterator[Pieces]:
+        yield {name: sources[name].lazy() for name in contracts}
+
     missing = [name for name in contracts if name not in sources]
     if missing:
         raise ContractError(f"expected the tables {', '.join(contracts)}, found no {', '.join(missing)}")
@@ -70,17 +93,17 @@ def check(contracts: Mapping[str, Contract], sources: Mapping[str, Source]) -> C
         rows[name], found = _check_table(contract, sources[name])
         broken += found
     wrong = {each.table for each in broken if each.rule.endswith(".type")}
-    for name, contract in contracts.items():
-        if not wrong:
-            broken += _queries(name, contract.query_rules, contracts, sources)
-    titles = list(dict.fromkeys(_file_of(contract) for contract in contracts.values()))
-    return Checked(", ".join(titles), sum(contract.rules for contract in contracts.values()), rows, tuple(broken))
+    if not wrong:
+        for alone, tables in ((True, pieces or whole), (False, whole)):
+            broken += _queries(contracts, tables, alone=alone)
+    rules = sum(contract.rules for contract in contracts.values())
+    return Checked(title_of(contracts.values()), rows=rows, rules=rules, broken=tuple(broken))
 
 
-def _file_of(contract: Contract) -> str:
-    """`packed.index 1.0.0` is of `packed 1.0.0`."""
-    name, _, version = contract.title.partition(" ")
-    return f"{name.partition('.')[0]} {version}"
+def title_of(contracts: Iterable[Contract]) -> str:
+    """Of the file that contracts on tables are in: `packed.index 1.0.0` is of `packed 1.0.0`."""
+    parts = (contract.title.partition(" ") for contract in contracts)
+    return ", ".join(dict.fromkeys(f"{name.partition('.')[0]} {version}" for name, _, version in parts))
 
 
 def _check_table(contract: Contract, source: Source) -> tuple[int, list[Broken]]:
@@ -96,7 +119,7 @@ def _check_table(contract: Contract, source: Source) -> tuple[int, list[Broken]]
         for rule in alone:
             _note(counts[rule.name], frame, rule, broken[rule.name])
         hashes += [hashed(frame, unique)] if unique else []
-        rows += frame.height
+        rows += part.height
 
     def seen() -> Iterator[pl.DataFrame]:
         return (_seen(part, contract, {}) for part in source.parts())
@@ -175,17 +198,20 @@ def _table_rules(contract: Contract, source: Source, rows: int, types: Mapping[s
 
 
 def _queries(
-    name: str, rules: Iterable[QueryRule], contracts: Mapping[str, Contract], sources: Mapping[str, Source]
+    contracts: Mapping[str, Contract], pieces: Callable[[], Iterable[Pieces]], *, alone: bool
 ) -> Iterator[Broken]:
-    rules = list(rules)
+    """Queries on the tables in pieces, the numbers of all pieces added up."""
+    rules = [(name, rule) for name, each in contracts.items() for rule in each.query_rules if rule.alone == alone]
     if not rules:
         return
-    tables = {other: sources[other].lazy() for other in contracts}
-    with pl.SQLContext(tables) as context:
-        for rule in rules:
-            try:
-                found = context.execute(rule.query).collect(engine="streaming").item()
-            except pl.exceptions.PolarsError as error:
-                raise ContractError(f"{name}: rule {rule.name} cannot be run: {error}: {rule.query}") from None
-            if found != rule.must_be:
-                yield Broken(name, rule.name, f"{rule.must_be:g}: {rule.query}", f"{found:,}")
+    found = dict.fromkeys(rules, 0)
+    for tables in pieces():
+        with pl.SQLContext(tables) as context:
+            for name, rule in rules:
+                try:
+                    found[name, rule] += context.execute(rule.query).collect(engine="streaming").item()
+                except pl.exceptions.PolarsError as error:
+                    raise ContractError(f"{name}: rule {rule.name} cannot be run: {error}: {rule.query}") from None
+    for (name, rule), number in found.items():
+        if number != rule.must_be:
+            yield Broken(name, rule.name, f"{rule.must_be:g}: {rule.query}", f"{number:,}")

@@ -4,7 +4,7 @@ What a contract says and this module does not run is refused, never passed over.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -38,6 +38,8 @@ _OPTIONS = {"string": ("minLength", "maxLength", "pattern"), "integer": ("minimu
             "number": ("minimum", "maximum"), "boolean": ()}  # fmt: skip
 _NOT_RUN = ("enum", "properties", "items", "map")
 _MAX_REJECTED_SHARE = "maxRejectedShare"
+_HOLDS_IN = "holdsIn"
+_EACH_PIECE = "each piece"
 
 
 class RowRule(NamedTuple):
@@ -69,11 +71,12 @@ class KeyRule(NamedTuple):
 
 
 class QueryRule(NamedTuple):
-    """One limit on tables: a query that gives one number, which must be this one."""
+    """One limit on tables: a query that gives one number, which must be this one; if so in each piece of them alone."""
 
     name: str
     query: str
     must_be: float
+    alone: bool = False
 
 
 class Judged(NamedTuple):
@@ -146,6 +149,24 @@ class Contract:
     def rules(self) -> int:
         """How many limits it has."""
         return len(self.row_rules) + len(self.table_rules) + len(self.key_rules) + len(self.query_rules)
+
+    def of_a_piece(self) -> Self:
+        """What can be said of a piece of the table alone."""
+        alone = tuple(rule for rule in self.row_rules if rule.check != "unique")
+        queries = tuple(rule for rule in self.query_rules if rule.alone)
+        return replace(self, row_rules=alone, table_rules=(), key_rules=(), query_rules=queries)
+
+    def of_the_whole(self) -> Self:
+        """What needs all pieces of the table, and the columns that it needs beside those that queries name."""
+        unique = tuple(rule for rule in self.row_rules if rule.check == "unique")
+        needed = {rule.column for rule in unique} | {column for rule in self.key_rules for column in rule.columns}
+        needed |= {rule.arguments["column"] for rule in self.table_rules if "column" in rule.arguments}
+        return replace(
+            self,
+            columns={name: kind for name, kind in self.columns.items() if name in needed},
+            row_rules=unique,
+            query_rules=tuple(rule for rule in self.query_rules if not rule.alone),
+        )
 
     @property
     def unique_columns(self) -> tuple[str, ...]:
@@ -242,7 +263,7 @@ def _table_rule(quality: DataQuality) -> TableRule | KeyRule | QueryRule:
         said = quality.implementation
         return TableRule(name, str(said.get("type")), dict(said.get("kwargs", {})))
     if quality.type == "sql" and quality.query and quality.mustBe is not None:
-        return QueryRule(name, quality.query, float(quality.mustBe))
+        return QueryRule(name, quality.query, float(quality.mustBe), _is_alone(name, quality))
     given = dict(quality.arguments or {})
     if quality.metric == "duplicateValues" and quality.mustBe == 0 and list(given) == ["properties"]:
         return KeyRule(name, tuple(given["properties"]))
@@ -259,6 +280,17 @@ def _table_rule(quality: DataQuality) -> TableRule | KeyRule | QueryRule:
         "metric duplicateValues with arguments properties and mustBe: 0, type sql with a query and mustBe, "
         f"or type custom with engine {GREAT_EXPECTATIONS}"
     )
+
+
+def _is_alone(name: str, quality: DataQuality) -> bool:
+    """Whether a query is on each piece alone; the numbers of pieces are added up, so that only 0 can be asked for."""
+    said = {custom.property: custom.value for custom in quality.customProperties or []}
+    if said and (said != {_HOLDS_IN: _EACH_PIECE} or quality.mustBe != 0):
+        raise ContractError(
+            f"quality {name!r}: customProperties {said} with mustBe {quality.mustBe} is not run; allowed: "
+            f"{_HOLDS_IN} {_EACH_PIECE!r} with mustBe: 0"
+        )
+    return bool(said)
 
 
 def _max_rejected_share(schema: SchemaObject) -> float:

@@ -2,34 +2,46 @@
 
 import gzip
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 
-from data_contracts.checking import Source
+from data_contracts.checking import Pieces, Source
 from data_contracts.contract import DOCUMENTS, PACKED, RAW, Contract
 from data_contracts.errors import ContractError
+from data_contracts.pieces import PIECES, TEXTS, TRAIN, Piece, is_packed, read_pieces
 
-SHARDS, INDEX, REPORT = "shards.json", "documents.parquet", "report.json"
-STREAMS = ("train", "held_out")
+SHARDS, REPORT = "shards.json", "report.json"
 KINDS = ".parquet, .jsonl, .csv (also .gz), a folder of shards, or what pack leaves"
 _AT_ONCE = 4096
-_TOKENS = 1 << 22
+# What is measured of a piece, what the tokenizer knows, and whether the list of pieces says the same.
+PIECE_ROWS = pl.Schema(
+    {"split": pl.String(), "name": pl.String(), "documents": pl.Int64(), "tokens": pl.Int64(), "type": pl.String(),
+     "largest": pl.Int64(), "endings": pl.Int64(), "ending": pl.Int64(), "vocabulary": pl.Int64(),
+     "listed": pl.Boolean()}
+)  # fmt: skip
+
+
+class Tables(NamedTuple):
+    """Tables to be checked, and for queries on pieces the same in pieces; by default they are one piece."""
+
+    sources: dict[str, Source]
+    pieces: Callable[[], Iterable[Pieces]] | None = None
 
 
 def contract_for(path: Path) -> Path:
     """The contract that a path is most likely meant to keep."""
-    if (path / INDEX).is_file():
+    if is_packed(path):
         return PACKED
     return RAW if path.resolve().name == "ingest" else DOCUMENTS
 
 
-def tables_of(path: Path, contracts: dict[str, Contract]) -> dict[str, Source]:
+def tables_of(path: Path, contracts: dict[str, Contract]) -> Tables:
     """Tables in a file or folder, named as the contracts name them.
 
     Raises:
@@ -37,67 +49,85 @@ def tables_of(path: Path, contracts: dict[str, Contract]) -> dict[str, Source]:
     """
     if not path.exists():
         raise ContractError(f"expected {KINDS}, found nothing at {path}")
-    if (path / INDEX).is_file():
+    if is_packed(path):
         return packed_tables(path)
     if len(contracts) != 1:
-        raise ContractError(f"{path}: expected a folder with {INDEX}, for the tables {', '.join(contracts)}")
+        raise ContractError(f"{path}: expected a folder with {PIECES}, for the tables {', '.join(contracts)}")
     ((name, contract),) = contracts.items()
     parts = _parts_of(path, contract)
-    return {name: Source(parts, lambda: pl.concat([pl.DataFrame(schema=dict(contract.columns)), *parts()]).lazy())}
+    whole = Source(parts, lambda: pl.concat([pl.DataFrame(schema=dict(contract.columns)), *parts()]).lazy())
+    return Tables({name: whole})
 
 
-def packed_tables(folder: Path, vocabulary: int | None = None) -> dict[str, Source]:
-    """Tables of what `pack` leaves.
+def packed_tables(folder: Path, vocabulary: int | None = None) -> Tables:
+    """Tables of what `pack` leaves, read in full.
 
     Args:
         folder: of the step.
         vocabulary: tokens that the tokenizer knows; by default as the step's report says.
+
+    Raises:
+        ContractError: the list or a file of a piece cannot be read.
     """
     if vocabulary is None:
         report = folder / REPORT
         facts = json.loads(report.read_text(encoding="utf-8"))["facts"] if report.is_file() else {}
         vocabulary = facts.get("vocab_size")
-    streams = _streams(folder, vocabulary)
+    try:
+        listed = read_pieces(folder)
+    except (OSError, ValueError, TypeError) as error:
+        raise ContractError(f"{folder / PIECES}: expected the list of what pack left: {error}") from None
+    pieces = pl.concat([PIECE_ROWS.to_frame(), *(_measured(folder, piece, vocabulary) for piece in listed)])
+    files, texts = [folder / piece.index_file for piece in listed], folder / TEXTS
+
+    def in_pieces() -> Iterator[Pieces]:
+        for number, piece in enumerate(listed):
+            index, row, is_train = files[number], pieces.slice(number, 1), piece.split == TRAIN
+            held_out = pl.LazyFrame(schema={"id": pl.String()}) if is_train else _scan([texts])
+            yield {"index": _scan([index]), "pieces": row.lazy(), "held_out": held_out}
+
+    sources = {
+        "index": Source(lambda: (part for file in files for part in _parquet(file)), lambda: _scan(files)),
+        "pieces": Source.of(pieces),
+        "held_out": Source(lambda: _parquet(texts), lambda: _scan([texts])),
+    }
+    return Tables(sources, in_pieces)
+
+
+def whole_tables(folder: Path, pieces: Sequence[Piece], vocabulary: int, index: Contract) -> dict[str, Source]:
+    """The same of pieces that were measured and checked alone: for what needs all of them, `Contract.of_the_whole`."""
+    rows = pl.concat([PIECE_ROWS.to_frame(), *(piece_row(piece, vocabulary) for piece in pieces)])
+    files, keys = [folder / piece.index_file for piece in pieces], list(index.of_the_whole().columns)
+
+    def parts() -> Iterator[pl.DataFrame]:
+        return (pl.read_parquet(file, columns=keys, glob=False) for file in files)
+
     return {
-        "index": Source(lambda: _parquet(folder / INDEX), lambda: pl.scan_parquet(folder / INDEX, glob=False)),
-        "streams": Source(lambda: [streams], lambda: streams.lazy()),
-        "held_out": Source(
-            lambda: _parquet(folder / "held_out.parquet"),
-            lambda: pl.scan_parquet(folder / "held_out.parquet", glob=False),
-        ),
+        "index": Source(parts, lambda: _scan(files)),
+        "pieces": Source.of(rows),
+        "held_out": Source(list, pl.LazyFrame),
     }
 
 
-def _streams(folder: Path, vocabulary: int | None) -> pl.DataFrame:
-    """A row a file of tokens: what is measured of it."""
-    rows = []
-    for split in STREAMS:
-        path = folder / f"{split}.npy"
-        if not path.is_file():
-            continue
-        try:
-            tokens = np.load(path, mmap_mode="r")
-        except ValueError as error:
-            raise ContractError(f"{path}: expected a NumPy array of tokens: {error}") from None
-        # Mapped anew for each part, as pages that were read count as memory of the process while they are mapped.
-        parts = (np.load(path, mmap_mode="r")[at : at + _TOKENS] for at in range(0, len(tokens), _TOKENS))
-        largest = max((int(part.max()) for part in parts), default=None)
-        rows.append((split, str(tokens.dtype), len(tokens), largest, vocabulary, _endings(folder, split, len(tokens))))
-    kinds = {"split": pl.String, "type": pl.String, "tokens": pl.Int64, "largest": pl.Int64, "vocabulary": pl.Int64,
-             "endings": pl.Int64}  # fmt: skip
-    return pl.DataFrame(rows, schema=kinds, orient="row")
+def piece_row(piece: Piece, vocabulary: int | None, listed: Piece | None = None) -> pl.DataFrame:
+    """Row of a piece as it was measured; by default the list has it so."""
+    row = {**piece._asdict(), "vocabulary": vocabulary, "listed": listed in (None, piece)}
+    return pl.DataFrame([row], schema=PIECE_ROWS)
 
 
-def _endings(folder: Path, split: str, length: int) -> int:
-    """How many different tokens are the last one of a document."""
-    found: set[int] = set()
-    index = pl.scan_parquet(folder / INDEX, glob=False).filter(pl.col("split") == split)
-    ends = index.select(end=pl.col("offset") + pl.col("tokens") - 1).collect(engine="streaming")["end"].to_numpy()
-    ends = ends[(ends >= 0) & (ends < length)]
-    for at in range(0, len(ends), _AT_ONCE):  # each end is a page that was read, see `_streams`
-        tokens = np.load(folder / f"{split}.npy", mmap_mode="r")
-        found.update(np.unique(tokens[ends[at : at + _AT_ONCE]]).tolist())
-    return len(found)
+def _measured(folder: Path, listed: Piece, vocabulary: int | None) -> pl.DataFrame:
+    """Row of a piece as it is."""
+    path = folder / listed.tokens_file
+    index = pl.concat(part.select("offset", "tokens") for part in _parquet(folder / listed.index_file))
+    try:
+        found = Piece.measured(listed.split, listed.name, lambda: np.load(path, mmap_mode="r"), index)
+    except (OSError, ValueError) as error:
+        raise ContractError(f"{path}: expected a NumPy array of tokens: {error}") from None
+    return piece_row(found, vocabulary, listed)
+
+
+def _scan(files: list[Path]) -> pl.LazyFrame:
+    return pl.scan_parquet(files, glob=False)
 
 
 def _parts_of(path: Path, contract: Contract) -> Callable[[], Iterator[pl.DataFrame]]:

@@ -12,10 +12,12 @@ from rich.markup import escape
 
 from data_contracts.errors import ContractError
 from flows import contracts, doctor, gc, night, operate, promotion, releases, reports, reproduction, run, runs, trace
+from flows import plan as planning
 from flows.failure import SAYS_ALL
 from flows.platform_state import PlatformError
 from flows.server import ServerError
 from infra.disk import full_disk
+from tasks.algorithm.machines import PlanError
 
 app = typer.Typer(
     name="abcd",
@@ -25,6 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
+    "Plan": (planning.plan,),
     "Make": (run.run, night.nightly, run.discover, run.publish, reports.report, runs.runs, runs.adopt, trace.trace),
     "Use": (releases.releases, releases.show, releases.pull, releases.verify, releases.sample, reproduction.reproduce),
     "Decide": (promotion.promote, promotion.rollback, promotion.history),
@@ -37,7 +40,7 @@ for panel, commands in COMMANDS.items():
 
 app.add_typer(contracts.app, name="contract", rich_help_panel="Data")
 
-EXPECTED_ERRORS = (*SAYS_ALL, ServerError, PlatformError, ContractError)
+EXPECTED_ERRORS = (*SAYS_ALL, ServerError, PlatformError, ContractError, PlanError)
 
 
 @app.callback()

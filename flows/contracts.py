@@ -23,7 +23,7 @@ def check(
     from data_contracts.contract import Contract
 
     contracts = Contract.read_all(_path_of(contract) if contract else tables.contract_for(file))
-    checked = compare(contracts, tables.tables_of(file, contracts))
+    checked = compare(contracts, *tables.tables_of(file, contracts))
     rows = ", ".join(f"{count:,} rows of {name}" for name, count in checked.rows.items())
     console = Console()
     if not checked.broken:

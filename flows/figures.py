@@ -1,6 +1,6 @@
 """Reports of steps and what train measured become figures with units: quality, cost, rows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -97,7 +97,25 @@ def cost(reports: Mapping[str, Report], measured: Mapping[str, Any], *, trained_
         Figure(label="memory, at most", value=f"{measured['peak_rss_bytes'] / 2**30:.1f} GiB", note="all workers"),
         Figure(label="energy", value=f"{energy / 3.6e6:.3g} kWh") if energy is not None
         else Figure(label="energy", value="not known", note="this machine has no meter that is read"),
+        *_against_plan(reports, measured),
     )  # fmt: skip
+
+
+def _against_plan(reports: Mapping[str, Report], measured: Mapping[str, Any]) -> Iterator[Figure]:
+    """What `abcd plan` foretold of this training, and by how much it differs from what happened."""
+    if not (foretold := measured.get("predicted")):
+        return
+    found = {
+        "time": ("wall_seconds", measured["wall_seconds"]),
+        "memory": ("peak_rss_bytes", measured["peak_rss_bytes"]),
+    }
+    if "evaluate" in reports:
+        found["bits per byte"] = ("bits_per_byte", reports["evaluate"].facts["bits_per_byte"])
+    off = ", ".join(f"{name} {value / foretold[key] - 1:+.1%}" for name, (key, value) in found.items())
+    said = f"{duration(foretold['wall_seconds'])}, {foretold['peak_rss_bytes'] / 2**30:.1f} GiB"
+    yield Figure(
+        label="against the plan", value=off, note=f"planned: {said}, {foretold['bits_per_byte']:.3f} bits per byte"
+    )
 
 
 def _readings(reports: Mapping[str, Report]) -> str:

@@ -92,14 +92,15 @@ def _dumped(held: Any) -> list[dict[str, Any]]:
 
 def _batches(settings: Settings) -> Any:
     """Which part of the stream each training row is, with the params of this workspace; None: there is no stream."""
+    from data_contracts.pieces import is_packed
     from tasks import params
     from tasks.compute.batches import Batches, open_stream
 
-    stream = settings.artifacts / "pack" / "train.npy"
-    if not stream.is_file():
+    pack = settings.artifacts / "pack"
+    if not is_packed(pack):
         return None
     given = params.load(settings.workspace / params.PARAMS_FILE)
-    return Batches(open_stream(stream), given.blueprint.sequence_length, 1, given.train.seed)
+    return Batches(open_stream(pack), given.blueprint.sequence_length, 1, given.train.seed)
 
 
 def _print_document(console: Console, found: dict[str, Any]) -> None:

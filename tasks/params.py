@@ -15,6 +15,7 @@ from typing import Any, Literal, Self, get_args
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
 
 from tasks.presets import PRESETS, TextKind
@@ -60,6 +61,9 @@ class Blueprint(Section):
     n_experts: int = Field(ge=1, le=4096, description="routed experts a layer")
     top_k: int = Field(ge=1, description="routed experts a token uses")
     n_shared_experts: int = Field(ge=1, description="experts that every token uses")
+    n_mtp_layers: int = Field(
+        default=0, ge=0, le=8, description="layers more, each to predict one token further; shipped, for drafts"
+    )
     n_groups: int = Field(ge=1, description="groups of routed experts")
     top_k_groups: int = Field(ge=1, description="groups that a token may use")
     routed_scaling_factor: float = Field(gt=0, description="factor on the sum of the routed experts")
@@ -210,8 +214,24 @@ class Train(Section):
     weight_decay: float = Field(ge=0, le=1, description="decoupled weight decay of matrices")
     warmup_share: float = Field(ge=0, le=1, description="share of steps in which the rate rises to its peak")
     decay_share: float = Field(ge=0, le=1, description="share of steps in which the rate falls to zero")
+    decay: Literal["linear", "cosine"] = Field(default="linear", description="how the rate falls to zero")
     gradient_clip: float = Field(gt=0, description="largest global norm of the gradient")
     balance_rate: float = Field(ge=0, le=1, description="step of the router bias that balances expert load")
+    balance_loss: float = Field(
+        default=0.0, ge=0, le=1, description="weight of the loss on uneven use of experts within a sequence; 0: none"
+    )
+    z_loss: float = Field(
+        default=0.0, ge=0, le=1, description="weight of the loss that keeps the router's logits small; 0: none"
+    )
+    mtp_weight: float = Field(
+        default=0.3, ge=0, le=1, description="weight of the loss of blueprint.n_mtp_layers together"
+    )
+    precision: Literal["fp32", "bf16"] = Field(
+        default="fp32", description="of matrix products in layers; weights, router, norms, residual and logits are fp32"
+    )
+    activation_checkpointing: Literal["auto", "on", "off"] = Field(
+        default="auto", description="compute layers twice to save memory; auto: where it would not fit; same result"
+    )
     seed: int = Field(ge=0, lt=2**32, description="initial weights and order of the data")
     parallel: Literal["replicate", "shard"] = Field(
         default="replicate",
@@ -371,7 +391,21 @@ def load(path: Path = PARAMS_FILE) -> Params:
     Raises:
         ParamsError: the file is missing, no YAML, or not usable.
     """
-    return parse(_read(path), origin=str(path))
+    return parse(read(path), origin=str(path))
+
+
+def read(path: Path) -> Any:
+    """What a file says, without what presets fill in.
+
+    Raises:
+        ParamsError: the file is missing or no YAML.
+    """
+    try:
+        return YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParamsError(f"{path} not found; run from the root of a workspace (where dvc.yaml is)") from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{path} is no YAML: {error}") from None
 
 
 def override(path: Path, overrides: Iterable[tuple[str, Any]]) -> list[str]:
@@ -388,8 +422,8 @@ def override(path: Path, overrides: Iterable[tuple[str, Any]]) -> list[str]:
         if not key:
             raise ParamsError(f"{dotted!r}: expected section.key=value, as in train.learning_rate=0.01")
         if not isinstance(tree.get(section), Mapping):
-            tree[section] = {}
-        tree[section][key] = list(value) if isinstance(value, tuple) else value
+            tree[section] = CommentedMap()
+        _put(tree[section], key, list(value) if isinstance(value, tuple) else value)
     out = io.StringIO()
     yaml.dump(tree, out)
     new = out.getvalue()
@@ -401,6 +435,14 @@ def override(path: Path, overrides: Iterable[tuple[str, Any]]) -> list[str]:
     fresh.replace(path)
     lines = difflib.unified_diff(old.splitlines(), new.splitlines(), n=0, lineterm="")
     return [line for line in lines if line[:1] in "+-" and line[:3] not in ("+++", "---")]
+
+
+def _put(section: CommentedMap, key: str, value: Any) -> None:
+    """Set a key; a new one goes before the last, after which stands the empty line between sections."""
+    if key in section or not section:
+        section[key] = value
+    else:
+        section.insert(len(section) - 1, key, value)
 
 
 def _editor() -> YAML:
@@ -428,15 +470,6 @@ def parse_assignment(text: str) -> tuple[str, Any]:
         return dotted.strip(), YAML(typ="safe").load(value)
     except YAMLError as error:
         raise ParamsError(f"{text!r}: {value!r} is no YAML value: {error}") from None
-
-
-def _read(path: Path) -> Any:
-    try:
-        return YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ParamsError(f"{path} not found; run from the root of a workspace (where dvc.yaml is)") from None
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise ParamsError(f"{path} is no YAML: {error}") from None
 
 
 def _causes(error: ValidationError) -> list[ErrorDetails]:

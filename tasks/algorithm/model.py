@@ -2,37 +2,23 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from tasks.algorithm.attention import Attention, Linear, rotations
+from tasks.algorithm.attention import Linear, rotations
 from tasks.algorithm.cross_entropy import linear_cross_entropy, token_cross_entropy
-from tasks.algorithm.moe import FeedForward, MoE
+from tasks.algorithm.layer import Layer, Pass
+from tasks.algorithm.moe import MoE
+from tasks.algorithm.mtp import NextTokens, predicts_own_document, tokens_ahead
 from tasks.algorithm.norm import RMSNorm
 from tasks.algorithm.shape import Shape
+from tasks.params import Train
 
 # B sequences, S positions, D width, V vocabulary, L MoE layers, E experts.
 _INIT_STD = 0.02
-
-
-class Layer(nn.Module):
-    """Attention, then feed-forward, each on the normed residual stream (pre-norm)."""
-
-    def __init__(self, shape: Shape, *, dense: bool) -> None:
-        super().__init__()
-        self.input_layernorm = RMSNorm(shape.width, shape.norm_eps)
-        self.self_attn = Attention(shape)
-        self.post_attention_layernorm = RMSNorm(shape.width, shape.norm_eps)
-        self.mlp: FeedForward | MoE = FeedForward(shape.width, shape.dense_ffn_width) if dense else MoE(shape)
-
-    def forward(self, x_BSD: Tensor, rotations_SR: Tensor, starts_BS: Tensor | None, counts_E: Tensor | None) -> Tensor:
-        """Residual stream (B, S, D) after this layer; `counts_E` is None in a dense layer."""
-        x_BSD = x_BSD + self.self_attn(self.input_layernorm(x_BSD), rotations_SR, starts_BS)
-        h_TD = self.post_attention_layernorm(x_BSD).flatten(0, 1)
-        out_TD = self.mlp(h_TD) if counts_E is None else self.mlp(h_TD, counts_E)
-        return x_BSD + out_TD.view_as(x_BSD)
 
 
 class Decoder(nn.Module):
@@ -63,7 +49,8 @@ class Model(nn.Module):
         rotations_SR = rotations(shape.sequence_length, shape.qk_rope_head_dim, shape.rope_theta)
         self.register_buffer("rotations_SR", rotations_SR, persistent=False)
         self.rotations_SR: Tensor
-        counts_LE = torch.zeros(shape.n_moe_layers, shape.n_experts, dtype=torch.int64)
+        self.mtp = nn.ModuleList(NextTokens(shape) for _ in range(shape.n_mtp_layers))
+        counts_LE = torch.zeros(shape.n_routers, shape.n_experts, dtype=torch.int64)
         self.register_buffer("expert_counts_LE", counts_LE, persistent=False)
         self.expert_counts_LE: Tensor
 
@@ -76,22 +63,58 @@ class Model(nn.Module):
 
     def forward(self, tokens_BS: Tensor) -> Tensor:
         """Logits (B, S, V)."""
-        return self.lm_head(self._hidden(tokens_BS))
+        return self.lm_head(self._hidden(tokens_BS, self._view(tokens_BS))[0])
 
     def loss(self, tokens_BS: Tensor, targets_BS: Tensor, starts_BS: Tensor | None = None) -> Tensor:
         """Sum over all targets of their negative log likelihood, in nats; the full logits never exist at once.
 
         With `starts_BS` (as in `causal_attention`) no document sees another.
         """
-        hidden_TD = self._hidden(tokens_BS, starts_BS).flatten(0, 1)
-        return linear_cross_entropy(hidden_TD, self.lm_head.weight, targets_BS.flatten())
+        hidden_BSD, _ = self._hidden(tokens_BS, self._view(tokens_BS, starts_BS))
+        return self._nats(hidden_BSD, targets_BS)
+
+    def objective(
+        self, tokens_BS: Tensor, targets_BS: Tensor, starts_BS: Tensor | None, training: Train, *, recompute: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """What training makes small, a sum over tokens; of it `loss`, and the nats of tokens further ahead.
+
+        The router's losses and those of multi-token prediction are in the first, each times its weight in `training`.
+        `recompute` trades a second forward pass for memory; the bits are the same.
+        """
+        view = self._view(
+            tokens_BS, starts_BS, balance_loss=training.balance_loss, z_loss=training.z_loss,
+            bf16=training.precision == "bf16", recompute=recompute,
+        )  # fmt: skip
+        hidden_BSD, extra = self._hidden(tokens_BS, view)
+        nats, further = self._nats(hidden_BSD, targets_BS), hidden_BSD.new_zeros(())
+        before_BSD = hidden_BSD
+        for ahead, mtp in enumerate(self.mtp, start=1):
+            assert isinstance(mtp, NextTokens)
+            next_BSD = self.model.embed_tokens(tokens_ahead(targets_BS, ahead))
+            before_BSD, counts_E, router_loss = mtp(before_BSD, next_BSD, view)
+            extra = extra + self._note(counts_E, router_loss, self.shape.n_moe_layers + ahead - 1)
+            own_BS = predicts_own_document(tokens_BS, starts_BS, ahead)
+            if own_BS.any():
+                hidden_ND, targets_N = mtp.norm(before_BSD)[own_BS], tokens_ahead(targets_BS, ahead + 1)[own_BS]
+                further = further + self._nats(hidden_ND, targets_N)
+            else:  # a gradient of zero: workers that have shards of one model all go backward through all of it
+                further = further + 0.0 * mtp.norm(before_BSD).sum()
+        weight = training.mtp_weight / max(1, len(self.mtp))
+        return nats + extra + weight * further, nats.detach(), further.detach()
 
     def nats(self, tokens_BS: Tensor, targets_BS: Tensor) -> Tensor:
         """Negative log likelihood of each target (B, S), without gradient; `loss` is their sum."""
-        hidden_TD = self._hidden(tokens_BS).flatten(0, 1)
+        hidden_TD = self._hidden(tokens_BS, self._view(tokens_BS))[0].flatten(0, 1)
         return token_cross_entropy(hidden_TD, self.lm_head.weight, targets_BS.flatten()).view_as(targets_BS)
 
-    def _hidden(self, tokens_BS: Tensor, starts_BS: Tensor | None = None) -> Tensor:
+    def _nats(self, hidden: Tensor, targets: Tensor) -> Tensor:
+        return linear_cross_entropy(hidden.flatten(0, -2), self.lm_head.weight, targets.flatten())
+
+    def _view(self, tokens_BS: Tensor, starts_BS: Tensor | None = None, **values: Any) -> Pass:
+        return Pass(self.rotations_SR[: tokens_BS.shape[1]], starts_BS, **values)
+
+    def _hidden(self, tokens_BS: Tensor, view: Pass) -> tuple[Tensor, Tensor]:
+        """Last hidden states (B, S, D), and the losses of all routers."""
         length = tokens_BS.shape[1]
         if length > self.shape.sequence_length:
             raise ValueError(
@@ -99,14 +122,25 @@ class Model(nn.Module):
                 f"found {length}; cut them into windows"
             )
         x_BSD = self.model.embed_tokens(tokens_BS)
+        extra = x_BSD.new_zeros(())
         for i, layer in enumerate(self.model.layers):
-            n = i - self.shape.n_dense_layers
-            counts_E = self.expert_counts_LE[n] if n >= 0 else None
-            x_BSD = layer(x_BSD, self.rotations_SR[:length], starts_BS, counts_E)
-        return self.model.norm(x_BSD)
+            assert isinstance(layer, Layer)
+            x_BSD, counts_E, router_loss = view.through(layer, x_BSD)
+            extra = extra + self._note(counts_E, router_loss, i - self.shape.n_dense_layers)
+        return self.model.norm(x_BSD), extra
+
+    def _note(self, counts_E: Tensor | None, router_loss: Tensor | None, row: int) -> Tensor | float:
+        """Count tokens of experts, of the MoE layer in this row; its router's loss."""
+        if counts_E is None or router_loss is None:
+            return 0.0
+        self.expert_counts_LE[row] += counts_E
+        return router_loss
 
     def take_expert_counts(self) -> Tensor:
-        """Tokens of each routed expert of each MoE layer (L, E) since the last call; counting starts anew."""
+        """Tokens of each routed expert of each MoE layer (L, E) since the last call; counting starts anew.
+
+        Rows are layers, then those of multi-token prediction.
+        """
         counts_LE = self.expert_counts_LE.clone()
         self.expert_counts_LE.zero_()
         return counts_LE
@@ -119,7 +153,7 @@ class Model(nn.Module):
         """
         # sign(E * mean - E * load) in whole numbers: no rounding decides it.
         direction_LE = (counts_LE.sum(dim=1, keepdim=True) - counts_LE * counts_LE.shape[1]).sign()
-        moes = [layer.mlp for layer in self.model.layers if isinstance(layer.mlp, MoE)]
+        moes = [module for module in self.modules() if isinstance(module, MoE)]
         for moe, direction_E in zip(moes, direction_LE, strict=True):
             moe.gate.e_score_correction_bias += rate * direction_E
 

@@ -1,7 +1,8 @@
 """Residual stream -> feed-forward output: SwiGLU, alone in dense layers, as routed and shared experts in MoE layers.
 
 DeepSeek-V3 (https://arxiv.org/abs/2412.19437, section 2.1.2): sigmoid scores, group-limited choice with a balancing
-bias and no auxiliary loss. Dropless: every chosen expert sees every token that chose it.
+bias. Losses of the router are for who wants them (`routing.py`). Dropless: every chosen expert sees every token that
+chose it.
 """
 
 from typing import Any
@@ -11,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tasks.algorithm.attention import Linear
+from tasks.algorithm.routing import Routing
 from tasks.algorithm.shape import Shape
 from tasks.algorithm.swiglu import swiglu
 
@@ -31,7 +33,7 @@ class FeedForward(nn.Module):
 
 
 class Router(nn.Module):
-    """Which experts a token uses, and how much of each."""
+    """Which experts a token uses, and how much of each; in fp32 whatever the rest computes in."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -40,15 +42,17 @@ class Router(nn.Module):
         self.register_buffer("e_score_correction_bias", torch.zeros(shape.n_experts))
         self.e_score_correction_bias: Tensor
 
-    def forward(self, x_TD: Tensor) -> tuple[Tensor, Tensor]:
-        """Weights (T, K) and numbers (T, K) of the chosen experts."""
-        scores_TE = F.linear(x_TD.float(), self.weight.float()).sigmoid()
+    def forward(self, x_TD: Tensor) -> tuple[Tensor, Routing]:
+        """Weights (T, K) of the chosen experts, and which these are."""
+        with torch.autocast(x_TD.device.type, enabled=False):
+            logits_TE = F.linear(x_TD.float(), self.weight.float())
+        scores_TE = logits_TE.sigmoid()
         with torch.no_grad():
             chosen_TK = self._choose(scores_TE)
         weights_TK = scores_TE.gather(1, chosen_TK)
         # The bias steers the choice alone; the weight of an expert is its score.
         weights_TK = weights_TK / (weights_TK.sum(dim=-1, keepdim=True) + 1e-20)
-        return weights_TK * self.shape.routed_scaling_factor, chosen_TK
+        return weights_TK * self.shape.routed_scaling_factor, Routing(logits_TE, scores_TE, chosen_TK)
 
     def _choose(self, scores_TE: Tensor) -> Tensor:
         shape = self.shape
@@ -73,13 +77,22 @@ class Experts(nn.Module):
 
     def forward(self, x_TD: Tensor, weights_TK: Tensor, chosen_TK: Tensor, counts_E: Tensor) -> Tensor:
         """Weighted sum (T, D) of the chosen experts; their loads are added to `counts_E`."""
+        x_TD, gate_up_EFD, down_EDI = _in_precision(x_TD, self.gate_up_proj, self.down_proj)
         pairs = Pairs(chosen_TK, len(counts_E))
         counts_E += pairs.ends_E.diff(prepend=pairs.ends_E.new_zeros(1))
         ends_E = pairs.ends_E.int()
         x_PD = _Spread.apply(x_TD, pairs)
-        h_PF = F.grouped_mm(x_PD, self.gate_up_proj.transpose(1, 2), offs=ends_E)
+        h_PF = F.grouped_mm(x_PD, gate_up_EFD.transpose(1, 2), offs=ends_E)
         h_PI = swiglu(h_PF, weights_TK.flatten().index_select(0, pairs.order_P))
-        return _Collect.apply(F.grouped_mm(h_PI, self.down_proj.transpose(1, 2), offs=ends_E), pairs)
+        return _Collect.apply(F.grouped_mm(h_PI, down_EDI.transpose(1, 2), offs=ends_E), pairs)
+
+
+def _in_precision(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """What autocast makes of a matrix product's operands; it does not know grouped products."""
+    device = tensors[0].device.type
+    if not torch.is_autocast_enabled(device):
+        return tensors
+    return tuple(tensor.to(torch.get_autocast_dtype(device)) for tensor in tensors)
 
 
 class MoE(nn.Module):
@@ -87,15 +100,17 @@ class MoE(nn.Module):
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
+        self.n_experts = shape.n_experts
         self.gate = Router(shape)
         self.experts = Experts(shape)
         # As DeepSeek-V3 stores them: all shared experts are one feed-forward as wide as their sum.
         self.shared_experts = FeedForward(shape.width, shape.n_shared_experts * shape.expert_ffn_width)
 
-    def forward(self, x_TD: Tensor, counts_E: Tensor) -> Tensor:
-        """Output (T, D); the number of tokens of each routed expert is added to `counts_E`."""
-        weights_TK, chosen_TK = self.gate(x_TD)
-        return self.experts(x_TD, weights_TK, chosen_TK, counts_E) + self.shared_experts(x_TD)
+    def forward(self, x_TD: Tensor, counts_E: Tensor) -> tuple[Tensor, Routing]:
+        """Output (T, D), and how it was routed; the number of tokens of each routed expert is added to `counts_E`."""
+        weights_TK, routing = self.gate(x_TD)
+        routed_TD = self.experts(x_TD, weights_TK, routing.chosen_TK, counts_E)
+        return routed_TD + self.shared_experts(x_TD), routing
 
 
 class Pairs:

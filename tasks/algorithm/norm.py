@@ -16,7 +16,7 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Same shape as `x`."""
-        normed: Tensor = _RMSNorm.apply(x, self.weight, self.eps)
+        normed: Tensor = _RMSNorm.apply(x.to(self.weight.dtype), self.weight, self.eps)
         return normed
 
 

@@ -1,5 +1,6 @@
 """Gradients -> new weights: Muon for matrices, AdamW for embedding, head, router and norms; and the rate's schedule."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
@@ -140,15 +141,17 @@ def clip_gradients(
 
 
 def schedule(step: int, steps: int, training: Train) -> float:
-    """Share of the peak rate at step 0 <= step < steps: linear warm-up, constant, linear decay to nearly zero.
+    """Share of the peak rate at step 0 <= step < steps: linear warm-up, constant, decay to nearly zero.
 
-    The trapezoid of https://arxiv.org/abs/2405.18392.
+    Constant, then a fall (https://arxiv.org/abs/2405.18392); linear, or half a cosine (SGDR,
+    https://arxiv.org/abs/1608.03983, section 3). A `decay_share` of all but the warm-up is the usual cosine schedule.
     """
     warmup, decay = round(steps * training.warmup_share), round(steps * training.decay_share)
     if step < warmup:
         return (step + 1) / (warmup + 1)
     if step >= steps - decay:
-        return (steps - step) / (decay + 1)
+        left = (steps - step) / (decay + 1)
+        return left if training.decay == "linear" else (1 - math.cos(math.pi * left)) / 2
     return 1.0
 
 

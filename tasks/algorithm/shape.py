@@ -30,6 +30,7 @@ class Shape(BaseModel):
     n_experts: int
     top_k: int
     n_shared_experts: int
+    n_mtp_layers: int = 0
     n_groups: int
     top_k_groups: int
     routed_scaling_factor: float
@@ -56,6 +57,11 @@ class Shape(BaseModel):
     def n_moe_layers(self) -> int:
         """Layers with routed experts, after the dense ones."""
         return self.n_layers - self.n_dense_layers
+
+    @property
+    def n_routers(self) -> int:
+        """Of these layers and of those of multi-token prediction, which have experts where any layer has."""
+        return self.n_moe_layers + (self.n_mtp_layers if self.n_moe_layers else 0)
 
     @property
     def qk_head_dim(self) -> int:

@@ -18,21 +18,13 @@ from numpy.typing import NDArray
 from infra.settings import Settings
 from tasks.big_data import keepers
 from tasks.big_data.decontaminate import CONTAMINATED_FILE, LISTED, contaminated
-from tasks.big_data.documents import (
-    REJECTED,
-    REJECTED_SCHEMA,
-    Sifted,
-    read_index,
-    read_shard,
-    sifted,
-    with_texts,
-    write_table,
-)
+from tasks.big_data.documents import REJECTED_SCHEMA, Sifted, read_index, sifted, with_texts, write_table
 from tasks.big_data.engine import Engine, engine
 from tasks.big_data.keepers import HELD_OUT, OTHER, TRAINED, Stand
 from tasks.big_data.memory import Memory
 from tasks.big_data.near import candidates, remembered_in, verified
 from tasks.big_data.paragraphs import repeated, without_blocks
+from tasks.big_data.scans import columns_of
 from tasks.big_data.sides import SIDES_FILE, write_sides
 from tasks.big_data.sift import sift
 from tasks.big_data.sketches import DIGEST, ID, SCORE, Sketches, Without, make_sketches
@@ -185,11 +177,16 @@ def _word(side: int, keeper_side: int, *, exact: bool) -> str:
 
 def _sides(sides: NDArray[np.uint8], sketches: Sketches, out: Path) -> Iterator[tuple[pl.Series, NDArray[np.bool_]]]:
     """Ids of the documents that were kept, shard by shard, and whether each is held out."""
+    gone = (
+        ids["id"]
+        for many in columns_of(out, ["id"], rejected=True)
+        for _, ids in many.group_by("shard", maintain_order=True)
+    )
     for number, shard in enumerate(read_index(out)):
         held_out = sides[sketches.starts[number] : sketches.starts[number + 1]] == HELD_OUT
         ids = sketches.ids_of(number)
         if shard.rejected:
-            kept = ~ids.is_in(read_shard(out / REJECTED, shard.name, ["id"])["id"].implode())
+            kept = ~ids.is_in(next(gone).implode())
             ids, held_out = ids.filter(kept), held_out[kept.to_numpy()]
         yield ids, held_out
 

@@ -15,6 +15,7 @@ import polars as pl
 from jinja2 import Template
 
 from data_contracts.contract import DOCUMENTS, Contract
+from data_contracts.pieces import HELD_OUT, TRAIN, index_parts
 from infra.settings import Settings
 from tasks.big_data import charts, documents, samples
 from tasks.big_data.charts import LENGTHS, Chart
@@ -159,9 +160,11 @@ def _by_source(reports: Mapping[str, Report], redact: Redact) -> list[tuple[str,
 
 
 def _charts(artifacts: Path, measured: pl.Series) -> list[Chart]:
-    index = pl.scan_parquet(artifacts / "pack" / "documents.parquet", glob=False).filter(pl.col("epoch") == 0)
-    sizes = index.select("bytes").collect(engine="streaming")["bytes"].to_numpy()
-    counts = np.bincount(np.searchsorted(LENGTHS, sizes, side="right"), minlength=len(LENGTHS) + 1)
+    counts = np.zeros(len(LENGTHS) + 1, np.int64)
+    for split in (TRAIN, HELD_OUT):
+        for part in index_parts(artifacts / "pack", split, ["bytes", "epoch"]):
+            sizes = part.filter(pl.col("epoch") == 0)["bytes"].to_numpy()
+            counts += np.bincount(np.searchsorted(LENGTHS, sizes, side="right"), minlength=len(counts))
     languages: dict[str, int] = {}
     for rows in columns_of(artifacts / "validate", ["language"]):
         for language, count in rows["language"].value_counts().iter_rows():

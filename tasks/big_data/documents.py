@@ -212,6 +212,11 @@ def part(name: str) -> str:
     return f"part-{name}.parquet"
 
 
+def name_of(file: str) -> str:
+    """Shard of a file name."""
+    return file.removeprefix("part-").removesuffix(".parquet")
+
+
 def read_index(folder: Path) -> list[Shard]:
     """Shards of a table, in their order.
 

@@ -360,6 +360,16 @@ def likely_repeated(keys: U64) -> I64:
     return found[:n].copy()
 
 
+@njit(inline="always")
+def _has(places: I64, place: np.int64) -> bool:
+    """Whether it is among a few."""
+    found = False
+    for other in places:
+        found |= other == place
+    return found
+
+
+# Without numba's own sort and `any`: to load a kernel with these imports scipy, a tenth of a second at every start.
 @kernel()
 def pairs_of_runs(keys: U64, order_bits: int, most: int, best: U64) -> U64:
     """Pairs of texts whose keys are the same.
@@ -393,13 +403,19 @@ def pairs_of_runs(keys: U64, order_bits: int, most: int, best: U64) -> U64:
                 for i in range(size):
                     chosen[i] = np.int64(keys[start + i] & mask)
             else:
-                places = (keys[start:end] & mask).astype(np.int64)
-                chosen[:] = places[np.argsort(best[places], kind="mergesort")[:most]]
+                for j in range(size):
+                    place, at = np.int64(keys[start + j] & mask), min(j, most)
+                    while at > 0 and best[place] < best[chosen[at - 1]]:
+                        if at < most:
+                            chosen[at] = chosen[at - 1]
+                        at -= 1
+                    if at < most:
+                        chosen[at] = place
             for i in range(heads):
                 for j in range(start, end):
                     other = np.int64(keys[j] & mask)
                     # A pair of two heads comes once.
-                    if chosen[i] < other or (chosen[i] > other and size > most and not (chosen == other).any()):
+                    if chosen[i] < other or (chosen[i] > other and size > most and not _has(chosen, other)):
                         low, high = min(chosen[i], other), max(chosen[i], other)
                         pairs[n] = (np.uint64(low) << np.uint64(32)) | np.uint64(high)
                         n += 1

@@ -31,23 +31,40 @@ def repeated(sketches: Sketches, kept: NDArray[np.bool_], merit: U64) -> dict[in
     for places, keys in _parts(sketches, kept):
         several = likely_repeated(keys)
         places, keys = places[several], keys[several]
-        order = np.lexsort((places, merit[places], keys))
+        order = np.argsort(keys, kind="stable")
         places, keys = places[order], keys[order]
-        first = np.ones(len(keys), np.bool_)
-        first[1:] = keys[1:] != keys[:-1]
         # The owner's own repeats of a block stay with it.
-        owner = places[np.maximum.accumulate(np.where(first, np.arange(len(keys)), 0))]
-        lost = places != owner
+        lost = places != _owners(places, keys, merit)
         found.append((places[lost], keys[lost]))
-    if not found:
-        return {}
     places, keys = (np.concatenate(column) for column in zip(*found, strict=True))
     order = np.lexsort((keys, places))
     places, keys = places[order], keys[order]
+    is_new = np.ones(len(keys), np.bool_)
+    is_new[1:] = (places[1:] != places[:-1]) | (keys[1:] != keys[:-1])
+    places, keys = places[is_new], keys[is_new]
     return {
-        number: np.unique(np.stack([(places[mine] - sketches.starts[number]).astype(np.uint64), keys[mine]], 1), axis=0)
+        number: np.stack([(places[mine] - sketches.starts[number]).astype(np.uint64), keys[mine]], 1)
         for number, mine in sketches.by_shard(places)
     }
+
+
+def _owners(places: NDArray[np.int64], keys: U64, merit: U64) -> NDArray[np.int64]:
+    """For each block the place of the best document that has it; of those as good, the first.
+
+    Args:
+        places: of documents.
+        keys: of blocks, sorted; the places of one key too.
+        merit: of all documents.
+    """
+    if not len(keys):
+        return places
+    first = np.ones(len(keys), np.bool_)
+    first[1:] = keys[1:] != keys[:-1]
+    group, merits = np.cumsum(first) - 1, merit[places]
+    best = np.flatnonzero(merits == np.minimum.reduceat(merits, np.flatnonzero(first))[group])
+    owners = np.empty(group[-1] + 1, np.int64)
+    owners[group[best[::-1]]] = places[best[::-1]]  # of several for one key numpy keeps the last
+    return owners[group]
 
 
 def _parts(sketches: Sketches, kept: NDArray[np.bool_]) -> Iterator[tuple[NDArray[np.int64], U64]]:

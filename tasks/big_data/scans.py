@@ -3,8 +3,10 @@
 Opening a file takes longer than reading a column of it, and a text that is not asked for costs neither time nor memory.
 """
 
+import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -39,9 +41,17 @@ def columns_of(folder: Path, columns: Sequence[str], *, rejected: bool = False) 
         yield _read(batch, columns)
 
 
-def rows_with(files: Sequence[Path], ids: pl.Series) -> pl.DataFrame:
-    """The rows of some files that have these ids, in their order; nothing else of the files stays in memory."""
-    return pl.scan_parquet(list(files), glob=False).filter(pl.col("id").is_in(ids.implode())).collect()
+def rows_with(files: Sequence[bytes | Path], ids: pl.Series, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    """Rows of shards that have these ids, in their order; nothing else of the shards comes into memory.
+
+    Args:
+        files: of the shards, as `Engine.carried` names them.
+        ids: of rows.
+        columns: of the rows, by default all.
+    """
+    given: list[Any] = [io.BytesIO(file) if isinstance(file, bytes) else file for file in files]
+    rows = pl.scan_parquet(given, glob=False).filter(pl.col("id").is_in(ids.implode()))
+    return (rows.select(columns) if columns else rows).collect()
 
 
 def smallest(folder: Path, name: str, rows: int) -> pl.DataFrame:

@@ -4,6 +4,7 @@ Sketches lie in files, one column after the other, so that the same column of al
 memory does not grow with the corpus.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,9 +75,12 @@ class Sketches:
         for first in range(0, BANDS, together):
             found = np.empty((min(together, BANDS - first), len(self)), np.uint64)
             for number, shard in enumerate(self.shards):
-                path, count = self._folder / str(number) / _SKETCH, len(found) * shard.rows
-                data = np.fromfile(path, dtype=np.uint64, count=count, offset=first * shard.rows * 8)
-                found[:, self.starts[number] : self.starts[number + 1]] = data.reshape(len(found), -1)
+                mine = found[:, self.starts[number] : self.starts[number + 1]]
+                with (self._folder / str(number) / _SKETCH).open("rb", buffering=0) as file:
+                    # Each piece to where it belongs, not to a copy of its own first.
+                    read = os.preadv(file.fileno(), list(mine), first * shard.rows * 8)
+                if read != mine.nbytes:
+                    raise EOFError(f"expected {mine.nbytes} bytes of {file.name}, found {read}")
             yield from found
 
     def at(self, column: int, places: NDArray[np.int64]) -> U64:

@@ -1,9 +1,7 @@
-"""Pieces of shards become the streams of tokens and their index, piece after piece, so that memory stays small."""
+"""Held-out documents of all shards become one stream and one table, part by part, so that memory stays small."""
 
 import io
-import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any, Self
@@ -12,6 +10,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from tasks.big_data.documents import ROW_GROUP, arrow_options
 
@@ -19,7 +18,7 @@ from tasks.big_data.documents import ROW_GROUP, arrow_options
 _RANGES = 64
 
 
-class Stream:
+class Flat:
     """A flat `.npy` file of so many numbers, written a piece at a time."""
 
     def __init__(self, path: Path, dtype: np.dtype[Any], length: int) -> None:
@@ -33,14 +32,9 @@ class Stream:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def copy(self, piece: Path) -> None:
-        """Append the bytes of a file."""
-        with piece.open("rb") as read:
-            shutil.copyfileobj(read, self._file, 1 << 20)
-
-    def write(self, data: bytes) -> None:
-        """Append bytes."""
-        self._file.write(data)
+    def write(self, numbers: NDArray[Any]) -> None:
+        """Append numbers of its type."""
+        self._file.write(numbers.data)
 
 
 class Table:
@@ -99,8 +93,3 @@ def _ranges(piece: Path, first: int, stop: int) -> pl.DataFrame:
 
 def _none_of(table: pa.Table) -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist([], table.schema)
-
-
-def opened(stack: ExitStack, out: Path, names: Mapping[str, int], dtype: np.dtype[Any]) -> dict[str, Stream]:
-    """Streams of so many tokens each, by name."""
-    return {name: stack.enter_context(Stream(out / f"{name}.npy", dtype, length)) for name, length in names.items()}

@@ -13,11 +13,20 @@ from typing import Any, Literal
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
+from data_contracts.pieces import (
+    HELD_OUT,
+    PIECES,
+    TRAIN,
+    index_part,
+    index_parts,
+    is_packed,
+    read_pieces,
+    with_starts,
+)
 from infra.settings import Settings
 from tasks.big_data.answers import find
-from tasks.big_data.documents import REJECTED, document_id
+from tasks.big_data.documents import REJECTED, document_id, name_of
 from tasks.big_data.manifest import MANIFEST
-from tasks.big_data.sides import HELD_OUT
 from tasks.report import StepError
 
 STEPS = ("ingest", "clean", "privacy", "dedup", "validate")
@@ -95,7 +104,7 @@ def trace_document(settings: Settings, name: str) -> Trace:
         raise StepError(_unknown(artifacts, name))
     row, shard = found
     steps = tuple(_steps(artifacts, id_, shard))
-    places = places_of(artifacts / "pack", id_)
+    places = places_of(artifacts / "pack", id_, name_of(shard))
     asked = find(settings.snapshots, row["uri"])
     return Trace(
         id=id_, uri=row["uri"], source=row["source"],
@@ -111,15 +120,14 @@ def documents_at(settings: Settings, split: str, start: int, stop: int) -> tuple
     Raises:
         StepError: nothing is packed, or the stream has no such token.
     """
-    index = settings.artifacts / "pack" / "documents.parquet"
-    if not index.is_file():
-        raise StepError(f"expected packed documents, found no {index}; make them first: `dvc repro pack`")
-    touches = (pl.col("split") == split) & (pl.col("offset") < stop) & (pl.col("offset") + pl.col("tokens") > start)
-    rows = pl.scan_parquet(index, glob=False).filter(touches).sort("offset").collect()
-    if start < 0 or not rows.height:
-        stream = pl.scan_parquet(index, glob=False).filter(pl.col("split") == split)
-        total = stream.select(pl.col("tokens").sum()).collect().item()
+    pack = settings.artifacts / "pack"
+    if not is_packed(pack):
+        raise StepError(f"expected packed documents, found no {pack / PIECES}; make them first: `dvc repro pack`")
+    total = sum(piece.tokens for piece in read_pieces(pack, split))
+    if not 0 <= start < min(stop, total):
         raise StepError(f"expected a token from 0 to {total - 1:,} of the {split} stream, found {start:,}")
+    touches = (pl.col("offset") < stop) & (pl.col("offset") + pl.col("tokens") > start)
+    rows = pl.concat(part.filter(touches) for part in index_parts(pack, split, run=(start, stop)))
     return tuple(
         Held(id=row["id"], uri=row["uri"], source=row["source"], place=_place(row), first=max(start, row["offset"]),
              stop=min(stop, row["offset"] + row["tokens"]))
@@ -127,13 +135,17 @@ def documents_at(settings: Settings, split: str, start: int, stop: int) -> tuple
     )  # fmt: skip
 
 
-def places_of(pack: Path, id_: str) -> tuple[Place, ...]:
-    """Where a document is in the streams."""
-    index = pack / "documents.parquet"
-    if not index.is_file():
+def places_of(pack: Path, id_: str, shard: str) -> tuple[Place, ...]:
+    """Where a document of this shard is in the streams."""
+    if not is_packed(pack):
         return ()
-    rows = pl.scan_parquet(index, glob=False).filter(pl.col("id") == id_).select("split", "epoch", "offset", "tokens")
-    return tuple(_place(row) for row in rows.sort("epoch").collect().iter_rows(named=True))
+    found = []
+    for split in (TRAIN, HELD_OUT):
+        for at, piece in with_starts(read_pieces(pack, split)):
+            if piece.split == HELD_OUT or piece.name == shard:
+                rows = index_part(pack, piece, ["id", "split", "epoch", "offset", "tokens"], at=at)
+                found += rows.filter(pl.col("id") == id_).sort("epoch").rows(named=True)
+    return tuple(_place(row) for row in found)
 
 
 def source_file(discover: Path, uri: str) -> dict[str, Any] | None:
@@ -204,8 +216,7 @@ def _side(
         return "held_out" if places[0].split == HELD_OUT else "train"
     if steps[-1].outcome == "dropped":
         return "dropped"
-    is_packed = (artifacts / "pack" / "documents.parquet").is_file()
-    return "left_out" if is_packed and steps[-1].step == STEPS[-1] else "not_packed"
+    return "left_out" if is_packed(artifacts / "pack") and steps[-1].step == STEPS[-1] else "not_packed"
 
 
 def _place(row: dict[str, Any]) -> Place:

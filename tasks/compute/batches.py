@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from data_contracts.pieces import Stream
 from tasks.algorithm.shape import END_OF_TEXT
 from tasks.report import StepError
 
@@ -34,25 +36,27 @@ class Shard:
         return np.maximum.accumulate(begins_BS, axis=1)
 
 
-def open_stream(path: Path) -> NDArray[np.unsignedinteger]:
-    """Token stream (N,) of `pack`, mapped into memory, not read.
+class Sliced(Protocol):
+    """A stream of tokens (N,): an array, or one in pieces."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, place: slice, /) -> NDArray[np.unsignedinteger]: ...
+
+
+def open_stream(pack: Path) -> Stream:
+    """Token stream (N,) to train on of what `pack` left, mapped into memory, not read.
 
     Raises:
-        StepError: the file is missing or no flat stream of unsigned numbers.
+        StepError: a piece is missing or no flat stream of unsigned numbers.
     """
     try:
-        stream = np.load(path, mmap_mode="r", allow_pickle=False)
+        return Stream(pack)
     except (OSError, ValueError) as error:
-        raise StepError(f"{path} is no token stream: {error}; run `python -m tasks pack`") from None
-    if stream.ndim != 1 or stream.dtype.kind != "u":
-        raise StepError(
-            f"{path}: expected a flat stream of unsigned token ids, found {stream.dtype} {stream.shape}; "
-            "run `python -m tasks pack`"
-        )
-    return stream
+        raise StepError(f"{pack} has no token stream: {error}; run `python -m tasks pack`") from None
 
 
-def check_stream(stream: NDArray[np.unsignedinteger], *, vocab_size: int, batch_tokens: int) -> None:
+def check_stream(stream: Sliced, *, vocab_size: int, batch_tokens: int) -> None:
     """See that a model of this vocabulary can train on the stream.
 
     Raises:
@@ -79,7 +83,7 @@ class Batches:
     Where the first window starts differs from epoch to epoch, so that windows cut the text at other places.
     """
 
-    stream: NDArray[np.unsignedinteger]
+    stream: Sliced
     sequence_length: int
     batch_sequences: int
     seed: int
@@ -109,9 +113,12 @@ class Batches:
         parts = np.split(self.offsets(step), micro_shards)
         each = micro_shards // workers
         mine = parts[rank * each : (rank + 1) * each]
-        window = np.arange(self.sequence_length + 1)
-        tokens = [self.stream[offsets[:, None] + window].astype(np.int64) for offsets in mine]
+        tokens = [np.stack([self._window(at) for at in offsets.tolist()]) for offsets in mine]
         return [Shard(rows[:, :-1], rows[:, 1:]) for rows in tokens]
+
+    def _window(self, start: int) -> Tokens:
+        """A sequence and the token after it, (S + 1,)."""
+        return self.stream[start : start + self.sequence_length + 1].astype(np.int64)
 
     def _epoch(self, epoch: int) -> NDArray[np.int64]:
         if epoch not in self._orders:

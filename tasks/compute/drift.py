@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
+from data_contracts.pieces import HELD_OUT, TRAIN, read_index
 from infra.settings import Settings
 from infra.storage import StorageError
 from tasks.compute.past import Baseline, Past, champion_bits_per_byte, read_past
@@ -53,9 +54,8 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
     artifacts = settings.artifacts
     read = pl.read_parquet(artifacts / "ingest" / "part-*.parquet", columns=["id", "digest"]).sort("id")
     good = pl.read_parquet(artifacts / "validate" / "part-*.parquet", columns=["id", "digest"]).sort("id")
-    index = pl.read_parquet(artifacts / "pack" / "documents.parquet", columns=["id", "split"])
     trained, held_out = (
-        good.join(index.filter(pl.col("split") == split), on="id", how="semi") for split in ("train", "held_out")
+        good.join(read_index(artifacts / "pack", split, ["id"]), on="id", how="semi") for split in (TRAIN, HELD_OUT)
     )
     write_json(out / PROFILE_FILE, _baseline(artifacts, read, good, trained, held_out).model_dump(mode="json"))
     write_fingerprints(out / KNOWN_FILE, read["digest"])

@@ -13,6 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from data_contracts.pieces import HELD_OUT, TEXTS, TRAIN, Stream, read_index
 from infra.settings import Settings
 from tasks.algorithm.blueprint import Blueprint
 from tasks.compute import pictures
@@ -77,9 +78,8 @@ def read_held_out(pack: Path) -> HeldOut:
     Raises:
         StepError: index, texts and token stream do not belong together, or nothing is held out.
     """
-    index = pl.read_parquet(pack / "documents.parquet").filter(pl.col("split") == "held_out")
-    texts = pl.read_parquet(pack / "held_out.parquet", columns=["id", "text"])
-    stream = np.load(pack / "held_out.npy", mmap_mode="r", allow_pickle=False)
+    index, stream = read_index(pack, HELD_OUT), Stream(pack, HELD_OUT)
+    texts = pl.read_parquet(pack / TEXTS, columns=["id", "text"])
     if not len(index):
         raise StepError("no document is held out, so nothing can be judged; raise pack.held_out_share, or add sources")
     if index["id"].to_list() != texts["id"].to_list() or index["tokens"].sum() != len(stream):
@@ -115,8 +115,7 @@ def measure_yardsticks(artifacts: Path, texts: list[bytes]) -> dict[str, float]:
 
 def training_texts(artifacts: Path) -> Iterator[bytes]:
     """UTF-8 of the documents that `train` saw, in the order of their ids, up to about `TRAINING_BYTES`."""
-    index = pl.read_parquet(artifacts / "pack" / "documents.parquet", columns=["id", "split"])
-    trained = index.filter(pl.col("split") == "train").select("id")
+    trained = read_index(artifacts / "pack", TRAIN, ["id"])
     size = 0
     for bucket in sorted((artifacts / "validate").glob("part-*.parquet")):
         table = pl.read_parquet(bucket, columns=["id", "text"]).join(trained, on="id", how="semi").sort("id")

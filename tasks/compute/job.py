@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from tasks.compute.cluster import Device
 
-STREAM_FILE, WEIGHTS_FILE, CURVES_FILE = "train.npy", "model.safetensors", "curves.jsonl"
+WEIGHTS_FILE, CURVES_FILE = "model.safetensors", "curves.jsonl"
 
 
 @dataclass(frozen=True)
@@ -19,4 +19,4 @@ class Job:
     stall_seconds: int
     progress: str
     device: Device
-    expert_workers: int = 0  # as in `spread.Place`
+    expert_workers: int = 0  # as in `Place`

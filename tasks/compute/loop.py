@@ -44,6 +44,7 @@ class Run:
     blueprint: Blueprint
     batches: Batches
     place: Place = field(default_factory=Place)
+    recompute: bool = False
 
     def __post_init__(self) -> None:
         training = self.blueprint.training
@@ -51,7 +52,7 @@ class Run:
         # One line a step, the same for any number of workers.
         self.curve: list[dict[str, Any]] = []
         self.model = Model(self.blueprint.shape)
-        self._spread = _spread(self.model, training, self.place)
+        self._spread = _spread(self.model, training, self.place, losses=2)  # nats, and those of multi-token prediction
         self._spread.fill(initial_weights(self.blueprint.shape, self._spread.shapes, training.seed))
         torch.manual_seed(training.seed)
         self._optimizer = Optimizer(self._spread.weights, training, self._spread.directions, self._spread.shapes)
@@ -69,7 +70,7 @@ class Run:
             StepError: the loss is no number any more.
         """
         training = self.blueprint.training
-        loss = self._gradients()
+        loss, further = self._gradients()
         norm = clip_gradients(self._spread.weights.values(), training.gradient_clip, self._spread.norm)
         scale = schedule(self.step, self.blueprint.steps, training)
         self._optimizer.step(scale)
@@ -84,29 +85,37 @@ class Run:
             "learning_rate": scale * training.learning_rate,
             "gradient_norm": norm,
         }
+        if self.model.mtp:
+            line["mtp_loss"] = further
         if self._records_load():
-            line["expert_load"] = self._take_load()
+            line |= self._take_load()
         self.curve.append(line)
 
-    def _gradients(self) -> float:
-        """Mean gradient of the batch, in the `grad` of the spread's weights; its mean loss in nats a token."""
+    def _gradients(self) -> tuple[float, float]:
+        """Mean gradient of the batch, in `grad` of the spread's weights.
+
+        Returns:
+            Its mean loss in nats a token, and that of tokens further ahead.
+        """
         training = self.blueprint.training
         shards = self.batches.shards(self.step, training.micro_shards, rank=self.place.rank, workers=self.place.workers)
         for shard in shards:
-            loss_so_far = self._spread.start()
+            sums = self._spread.start()
             tokens_BS, targets_BS = self._put(shard.inputs), self._put(shard.targets)
             starts_BS = self._put(shard.starts) if training.document_masking else None
-            loss = self.model.loss(tokens_BS, targets_BS, starts_BS)
-            loss.backward()
-            loss_so_far += loss.detach()
+            objective, nats, further = self.model.objective(
+                tokens_BS, targets_BS, starts_BS, training, recompute=self.recompute
+            )
+            objective.backward()
+            sums += torch.stack((nats, further))
             self._spread.finish()
-        loss_now = float(self._spread.mean(training.batch_tokens))
+        loss_now, further_now = self._spread.mean(training.batch_tokens).tolist()
         if not math.isfinite(loss_now):
             raise StepError(
                 f"the loss of step {self.step + 1} is {loss_now}: training diverged; lower train.learning_rate and "
                 "train.adamw_learning_rate, or train.gradient_clip, in params.yaml"
             )
-        return loss_now
+        return loss_now, further_now
 
     def _put(self, tokens_BS: Tokens) -> torch.Tensor:
         return torch.from_numpy(tokens_BS).to(self.place.device)
@@ -115,11 +124,21 @@ class Run:
         steps = self.blueprint.steps
         return self.step % max(1, steps // _LOADS_RECORDED) == 0 or self.step == steps
 
-    def _take_load(self) -> list[list[float]]:
-        """Share of each layer's tokens that went to each expert since the last time; counting starts anew."""
-        shares_LE = self._load_LE.double() / self._load_LE.sum(dim=1, keepdim=True).clamp(min=1)
+    def _take_load(self) -> dict[str, Any]:
+        """How each layer's tokens went to experts since the last time; counting starts anew.
+
+        `expert_load`: share of each expert. `expert_entropy`: of these shares, over that of an even load: 1 is even.
+        `dead_experts`: how many saw no token.
+        """
+        counts_LE = self._load_LE.double()
+        shares_LE = counts_LE / counts_LE.sum(dim=1, keepdim=True).clamp(min=1)
+        entropies_L = torch.special.entr(shares_LE).sum(dim=1) / math.log(max(2, shares_LE.shape[1]))
         self._load_LE.zero_()
-        return [[round(share, 6) for share in shares_E] for shares_E in shares_LE.tolist()]
+        return {
+            "expert_load": [[round(share, 6) for share in shares_E] for shares_E in shares_LE.tolist()],
+            "expert_entropy": [round(entropy, 6) for entropy in entropies_L.tolist()],
+            "dead_experts": (counts_LE == 0).sum(dim=1).tolist(),
+        }
 
     def weights(self) -> dict[str, torch.Tensor]:
         """Whole weights and buffers, on rank 0; all workers call it together."""
@@ -191,12 +210,12 @@ def train(run: Run, checkpoints: Checkpoints, watch: Callable[[Run, Meter], None
     return meter
 
 
-def _spread(model: Model, training: Train, place: Place) -> Spread:
+def _spread(model: Model, training: Train, place: Place, *, losses: int) -> Spread:
     if training.parallel == "shard" and place.workers > 1:
         from tasks.compute.shard import Sharded  # torch's DTensor takes a second to import
 
-        return Sharded(model, place)
-    return Replicated(model, place)
+        return Sharded(model, place, losses=losses)
+    return Replicated(model, place, losses=losses)
 
 
 def _save(run: Run, meter: Meter, checkpoints: Checkpoints) -> None:

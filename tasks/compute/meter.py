@@ -105,8 +105,8 @@ class Meter:
             workers: how many there are.
         """
         spent = self.spent()
-        own = [spent["cpu_seconds"], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _rss_unit()]
-        cpu_seconds, peak_rss = total(torch.tensor(own, dtype=torch.float64, device=self._device)).tolist()
+        own = [spent["cpu_seconds"], peak_rss()]
+        cpu_seconds, fullest = total(torch.tensor(own, dtype=torch.float64, device=self._device)).tolist()
         tokens_per_second = tokens / spent["wall_seconds"]
         flops = tokens_per_second * self._flops_per_token
         return {
@@ -119,7 +119,7 @@ class Meter:
             "flops_per_second": round(flops),
             "matmul_peak_flops_per_second": round(self.peak_flops),
             "share_of_matmul_peak": round(flops / self.peak_flops, 4),
-            "peak_rss_bytes": int(peak_rss),
+            "peak_rss_bytes": int(fullest),
             "workers": workers,
             "device": self._device,
             "threads_per_worker": torch.get_num_threads(),
@@ -141,6 +141,13 @@ def hardware() -> dict[str, Any]:
     }
 
 
+def peak_rss() -> int:
+    """Bytes of this process at its fullest so far."""
+    # Kibibytes on Linux, bytes on macOS (`man getrusage`).
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
 def total(numbers: Tensor) -> Tensor:
     """Sum over all workers, in place; exact for whole numbers."""
     if dist.is_initialized():
@@ -154,11 +161,6 @@ def _processor() -> str:
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or "unknown"
-
-
-def _rss_unit() -> int:
-    """Bytes in one unit of `ru_maxrss`: kibibytes on Linux, bytes on macOS (`man getrusage`)."""
-    return 1 if sys.platform == "darwin" else 1024
 
 
 def _wait(device: str) -> None:

@@ -13,8 +13,8 @@ _DOTS_PER_INCH = 130
 
 
 def draw_training(curve: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Loss, learning rate and gradient norm, and expert load, over trained tokens."""
-    figure, (loss, rate, load) = _canvas("Training", columns=3)
+    """Loss, learning rate and gradient norm, and expert load with its entropy and dead experts, over trained tokens."""
+    figure, (loss, rate, load, entropy) = _canvas("Training", columns=2, rows=2)
     tokens = [line["tokens"] / 1e6 for line in curve]
     losses = [line["loss"] for line in curve]
     loss.plot(tokens, losses, color=_BLUE, alpha=0.25, linewidth=1)
@@ -27,7 +27,9 @@ def draw_training(curve: Sequence[Mapping[str, Any]], path: Path) -> None:
     norm.set_ylim(bottom=0)
     _name(norm, "", x="", y="gradient norm", colour=_GREY)
     norm.spines[["top", "left"]].set_visible(False)
-    _draw_balance(load, [line for line in curve if line.get("expert_load")])
+    loads = [line for line in curve if line.get("expert_load")]
+    _draw_balance(load, loads)
+    _draw_entropy(entropy, loads)
     _save(figure, path)
 
 
@@ -64,6 +66,25 @@ def _draw_balance(axes: Axes, curve: Sequence[Mapping[str, Any]]) -> None:
         axes.legend(frameon=False, fontsize=8)
 
 
+def _draw_entropy(axes: Axes, curve: Sequence[Mapping[str, Any]]) -> None:
+    """Entropy of each layer's expert load, 1 for an even one, and dotted how many of its experts saw no token."""
+    _name(axes, "Entropy of the load, dead experts", x="million tokens", y="entropy, 1 is even")
+    if not curve:
+        axes.text(0.5, 0.5, "no layer with experts", ha="center", transform=axes.transAxes, color=_GREY)
+        return
+    tokens, layers = [line["tokens"] / 1e6 for line in curve], len(curve[0]["expert_entropy"])
+    dead = axes.twinx()
+    for layer in range(layers):
+        colour = _layer_colour(layer, layers)
+        axes.plot(tokens, [line["expert_entropy"][layer] for line in curve], color=colour, linewidth=1.5)
+        counts = [line["dead_experts"][layer] for line in curve]
+        dead.plot(tokens, counts, color=colour, linewidth=1, linestyle=":", drawstyle="steps-mid")
+    axes.set_ylim(top=1.005)
+    dead.set_ylim(0, 1.1 * max(1, *(count for line in curve for count in line["dead_experts"])))
+    _name(dead, "", x="", y="experts without a token, dotted")
+    dead.spines[["top", "left"]].set_visible(False)
+
+
 def draw_evaluation(
     bits_per_byte: Sequence[float],
     marks: Mapping[str, float],
@@ -95,11 +116,33 @@ def draw_evaluation(
     _save(figure, path)
 
 
-def _canvas(title: str, *, columns: int) -> tuple[Figure, list[Axes]]:
-    figure = Figure(figsize=(4.6 * columns, 3.8), dpi=_DOTS_PER_INCH, layout="constrained")
+def draw_plan(
+    curves: Mapping[str, Sequence[tuple[float, float]]],
+    chosen: tuple[float, float],
+    path: Path,
+    *,
+    unit: str,
+    title: str,
+) -> None:
+    """Predicted bits per byte over the budget, of the best model of each kind; `unit` is the budget's."""
+    figure, (quality,) = _canvas("What a budget buys", columns=1)
+    figure.set_size_inches(7.2, 4.2)
+    for (name, points), colour in zip(curves.items(), (_ORANGE, _BLUE), strict=True):
+        quality.plot([x for x, _ in points], [y for _, y in points], color=colour, linewidth=2, label=f"best {name}")
+    quality.plot([chosen[0]], [chosen[1]], "o", color=_INK, label="chosen")
+    quality.set_xscale("log")
+    quality.xaxis.set_major_formatter("{x:g}")
+    quality.xaxis.set_minor_formatter("")
+    _name(quality, title, x=f"{unit} of training", y="predicted bits per byte")
+    quality.legend(frameon=False, fontsize=8)
+    _save(figure, path)
+
+
+def _canvas(title: str, *, columns: int, rows: int = 1) -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=(4.6 * columns, 3.8 * rows), dpi=_DOTS_PER_INCH, layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title, color=_INK, fontsize=14, fontweight="bold", x=0.01, ha="left")
-    axes = list(figure.subplots(1, columns, squeeze=False)[0])
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for each in axes:
         each.spines[["top", "right"]].set_visible(False)
         each.grid(visible=True, color=_GREY, alpha=0.2)

@@ -47,7 +47,8 @@ def score(documents: list[NDArray[np.unsignedinteger]]) -> tuple[NDArray[np.floa
     [model] = _loaded
     model.take_expert_counts()
     bits = document_bits(model, documents)
-    return bits, model.take_expert_counts().cpu().numpy()
+    # Of the layers that score; those of multi-token prediction see nothing here.
+    return bits, model.take_expert_counts()[: model.shape.n_moe_layers].cpu().numpy()
 
 
 def sample(prompt: list[int], how: Evaluate, number: int) -> list[int]:

@@ -6,7 +6,6 @@ experts of a layer (`expert_shard.py`), its columns cut each row's experts as FS
 """
 
 from collections.abc import Iterable, Mapping
-from typing import cast
 
 import torch
 import torch.distributed as dist
@@ -15,7 +14,8 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor
 
-from tasks.algorithm.model import Layer, Model
+from tasks.algorithm.layer import Layer
+from tasks.algorithm.model import Model
 from tasks.algorithm.moe import MoE
 from tasks.algorithm.optimizer import Directions
 from tasks.compute.expert_shard import ExpertShard
@@ -26,7 +26,7 @@ from tasks.compute.spread import Place
 class Sharded:
     """A `Spread` of two workers or more."""
 
-    def __init__(self, model: Model, place: Place) -> None:
+    def __init__(self, model: Model, place: Place, *, losses: int) -> None:
         self._model, self._place = model, place
         self.shapes = {name: weight.shape for name, weight in model.named_parameters()}
         self._rows = {name: self._rows_of(name) for name in self.shapes}
@@ -35,15 +35,15 @@ class Sharded:
         # Plain tensors that share the memory of the shards.
         self.weights = {name: nn.Parameter(_local(weight.detach())) for name, weight in model.named_parameters()}
         self.directions: Directions = ShardedDirections(rank=place.rank, shapes=self.shapes, rows=self._rows)
-        self._loss = torch.zeros((), device=place.device)
+        self._losses = torch.zeros(losses, device=place.device)
 
     def _shard(self) -> None:
-        place, experts = self._place, self._place.expert_workers or self._place.workers
+        place, experts = self._place, self._place.among
         columns = place.workers // experts
         grid = init_device_mesh(place.device, (columns, experts), mesh_dim_names=("column", "row"))
         mesh = init_device_mesh(place.device, (place.workers,))
-        for module in self._model.model.layers:
-            layer, own = cast(Layer, module), set[nn.Parameter]()
+        for layer in [module for module in self._model.modules() if isinstance(module, Layer)]:
+            own = set[nn.Parameter]()
             if isinstance(layer.mlp, MoE):
                 if experts > 1:
                     layer.mlp.experts = ExpertShard(layer.mlp.experts, self._model.shape, grid["row"])
@@ -53,7 +53,7 @@ class Sharded:
                     own = set(layer.mlp.experts.parameters())
             fully_shard(layer, mesh=mesh, ignored_params=own)
         fully_shard(self._model, mesh=mesh)
-        register_fsdp_forward_method(self._model, "loss")
+        register_fsdp_forward_method(self._model, "objective")
         for module in self._model.modules():
             if isinstance(module, FSDPModule):
                 # Sums: the loss is one over tokens, and `mean` divides.
@@ -65,7 +65,7 @@ class Sharded:
         n, workers = self.shapes[name][0], self._place.workers
         if len(self.shapes[name]) < 3:
             return [_cut(n, workers, rank) for rank in range(workers)]
-        experts = self._place.expert_workers or workers
+        experts = self._place.among
         each, rows = n // experts, []
         for rank in range(workers):
             first, part = rank % experts * each, _cut(each, workers // experts, rank // experts)
@@ -74,19 +74,19 @@ class Sharded:
 
     def start(self) -> Tensor:
         """As in `Spread`."""
-        return self._loss
+        return self._losses
 
     def finish(self) -> None:
         """As in `Spread`: gradients were summed over workers in backward, so that no worker ever holds all of them."""
 
     def mean(self, count: int) -> Tensor:
         """As in `Spread`."""
-        loss, self._loss = self._loss / count, torch.zeros_like(self._loss)
-        dist.all_reduce(loss)
+        losses, self._losses = self._losses / count, torch.zeros_like(self._losses)
+        dist.all_reduce(losses)
         for name, weight in self._model.named_parameters():
             assert weight.grad is not None  # each weight takes part in each pass
             self.weights[name].grad, weight.grad = _local(weight.grad).div_(count), None
-        return loss
+        return losses
 
     def norm(self, gradients: list[Tensor]) -> Tensor:
         """As in `Spread`: no element is at two workers."""

@@ -26,8 +26,13 @@ class Place:
     rank: int = 0
     workers: int = 1
     device: Device = "cpu"
-    # Among how many workers the experts of a layer are divided, where weights are in shards; 0: among all.
-    expert_workers: int = 0
+    here: int = 1  # workers on this machine
+    expert_workers: int = 0  # ABCD_EXPERT_WORKERS
+
+    @property
+    def among(self) -> int:
+        """Among how many workers the experts of a layer are divided, where weights are in shards."""
+        return self.expert_workers or self.workers
 
 
 class Spread(Protocol):
@@ -41,13 +46,13 @@ class Spread(Protocol):
     """Muon's, of what is in `weights`."""
 
     def start(self) -> Tensor:
-        """Begin a micro-shard; the caller adds its loss to what it gets."""
+        """Begin a micro-shard; to what it gets the caller adds numbers that are summed as gradients are: losses."""
 
     def finish(self) -> None:
         """End a micro-shard, after its backward pass."""
 
     def mean(self, count: int) -> Tensor:
-        """Sum of all workers' gradients since the last call, divided by `count`, as `grad`; the loss likewise."""
+        """Sum of all workers' gradients since the last call, divided by `count`, as `grad`; so are the losses."""
 
     def norm(self, gradients: list[Tensor]) -> Tensor:
         """Norm of the whole gradient of which these are this worker's."""
@@ -68,12 +73,13 @@ class Spread(Protocol):
 class Replicated:
     """`replicate`: same bits for any number of workers."""
 
-    def __init__(self, model: Model, place: Place) -> None:
+    def __init__(self, model: Model, place: Place, *, losses: int) -> None:
         self._model = model.to(place.device)
         self.weights = dict(model.named_parameters())
         self.shapes = {name: weight.shape for name, weight in self.weights.items()}
         self.directions: Directions = SharedDirections(rank=place.rank, workers=place.workers)
-        self._tree = GradientTree(self.weights.values(), extra=1)
+        self._losses = losses
+        self._tree = GradientTree(self.weights.values(), extra=losses)
 
     def start(self) -> Tensor:
         """As in `Spread`."""
@@ -87,7 +93,7 @@ class Replicated:
         """As in `Spread`."""
         flat = self._tree.total()
         flat /= count
-        return flat[-1]
+        return flat[-self._losses :]
 
     def norm(self, gradients: list[Tensor]) -> Tensor:
         """As in `Spread`: all workers have the same gradient."""

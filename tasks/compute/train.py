@@ -14,13 +14,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from data_contracts.pieces import TRAIN, read_pieces
 from infra.settings import Settings
 from infra.storage import Store, open_store
 from tasks.algorithm.blueprint import BLUEPRINT_FILE, Blueprint
 from tasks.compute import cluster, pictures
 from tasks.compute.base import BASE_FILE, read_base, require_same_shape
 from tasks.compute.batches import check_stream, open_stream
-from tasks.compute.job import CURVES_FILE, STREAM_FILE, WEIGHTS_FILE, Job
+from tasks.compute.division import check_division
+from tasks.compute.job import CURVES_FILE, WEIGHTS_FILE, Job
+from tasks.compute.prediction import Prediction
 from tasks.params import Params
 from tasks.report import Report, StepError, sha256_of, write_json
 
@@ -30,6 +33,11 @@ from tasks.report import Report, StepError, sha256_of, write_json
 logger = logging.getLogger(__name__)
 
 PICTURE_FILE = "curves.png"
+_PRECISIONS = {"fp32": "fp32", "bf16": "matrix products of layers in bf16, all else in fp32"}
+_SUMS = {
+    "replicate": "summed in a fixed binary tree",
+    "shard": "summed by the library, weights in shards: last bits depend on the number of workers",
+}
 _ROOMS = (Path(__file__).parent, Path(__file__).parents[1] / "algorithm")
 
 
@@ -43,12 +51,14 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
     blueprint = Blueprint.read(settings.artifacts / "blueprint")
     training = blueprint.training
     require_same_shape(settings.artifacts, blueprint.shape)
-    stream = open_stream(settings.artifacts / "pack" / STREAM_FILE)
+    stream = open_stream(settings.artifacts / "pack")
     check_stream(stream, vocab_size=blueprint.shape.vocab_size, batch_tokens=training.batch_tokens)
     progress = settings.runs / "progress" / "train.json"
     try:
         with ThreadPoolExecutor(1) as pool:
             with cluster.start(settings, micro_shards=training.micro_shards) as ray:
+                if training.parallel == "shard":
+                    check_division(blueprint.shape, workers=ray.workers, expert_workers=settings.expert_workers)
                 name = inputs_digest(settings.artifacts, device=ray.device)
                 job = Job(
                     artifacts=str(settings.artifacts),
@@ -59,6 +69,7 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
                     stall_seconds=settings.stall_seconds,
                     progress=str(progress),
                     device=ray.device,
+                    expert_workers=settings.expert_workers,
                 )
                 measured = _supervise(ray, job)
                 curve = read_curve(out)
@@ -68,6 +79,8 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
         progress.unlink(missing_ok=True)
     digest = sha256_of(out / WEIGHTS_FILE)
     measured |= {"weights_sha256": digest, "step_seconds": round(time.monotonic() - started, 3)}
+    if foretold := Prediction.of(settings, blueprint):
+        measured["predicted"] = foretold.model_dump()
     write_json(settings.records / "measured" / f"{digest}.json", measured)
     pictures.draw_speed(measured["speed"], settings.records / "measured" / f"{digest}.png")
     _forget(open_store(settings.checkpoints), name)
@@ -77,10 +90,11 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
 def inputs_digest(artifacts: Path, *, device: str) -> str:
     """Name of a run among checkpoints: digest of all that decides the weights, any code of both rooms included."""
     digest = hashlib.sha256(f"{device} torch {version('torch')} numpy {version('numpy')}".encode())
+    pack = artifacts / "pack"
     files = [
         artifacts / "blueprint" / BLUEPRINT_FILE,
         artifacts / "discover" / BASE_FILE,
-        artifacts / "pack" / STREAM_FILE,
+        *(pack / piece.tokens_file for piece in read_pieces(pack, TRAIN)),
     ]
     for file in [*files, *(module for room in _ROOMS for module in sorted(room.glob("*.py")))]:
         digest.update(f"{file.parent.name}/{file.name} {sha256_of(file)}\n".encode())
@@ -132,7 +146,8 @@ def _report(blueprint: Blueprint, curve: list[dict[str, Any]], stream_tokens: in
             "active_parameters": blueprint.active_parameters,
             "training_flops": blueprint.training_flops,
             "micro_shards": training.micro_shards,
-            "arithmetic": f"fp32; gradients of {training.micro_shards} micro-shards summed in a fixed binary tree",
+            "arithmetic": f"{_PRECISIONS[training.precision]}; gradients of {training.micro_shards} micro-shards "
+            f"{_SUMS[training.parallel]}",
         },
         pictures=(PICTURE_FILE,),
     )

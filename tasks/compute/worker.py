@@ -9,18 +9,27 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
+import torch
+
 from infra.storage import open_store
 from tasks.algorithm.blueprint import Blueprint
+from tasks.algorithm.cost import memory
 from tasks.algorithm.model import save_weights
 from tasks.compute.base import base_weights
 from tasks.compute.batches import Batches, open_stream
 from tasks.compute.cluster import worker_group
-from tasks.compute.job import CURVES_FILE, STREAM_FILE, WEIGHTS_FILE, Job
+from tasks.compute.job import CURVES_FILE, WEIGHTS_FILE, Job
 from tasks.compute.loop import Checkpoints, Run, train
-from tasks.compute.meter import Meter
+from tasks.compute.meter import Meter, total
 from tasks.compute.spread import Place
 from tasks.progress import Progress
 from tasks.report import StepError
+
+logger = logging.getLogger(__name__)
+
+# Share of the memory that predicted weights, gradients, optimizer and activations may take.
+_FILLED = 0.8
 
 
 def work(config: dict[str, Any]) -> dict[str, Any]:
@@ -28,7 +37,10 @@ def work(config: dict[str, Any]) -> dict[str, Any]:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     job = Job(**config)
     with ends_when_stalled(job.stall_seconds) as beat, worker_group(job.device) as (rank, workers):
-        return work_at(Place(rank, workers, job.device, job.expert_workers), job, beat)
+        import ray.train
+
+        here = ray.train.get_context().get_local_world_size()
+        return work_at(Place(rank, workers, job.device, here, job.expert_workers), job, beat)
 
 
 @contextmanager
@@ -56,19 +68,51 @@ def work_at(place: Place, job: Job, beat: Callable[[], None] = lambda: None) -> 
     except StepError as error:
         return {"error": str(error)}
     write_outputs(run, Path(job.out))
-    return {"measured": meter.measured(tokens=run.tokens, workers=place.workers)}
+    training = run.blueprint.training
+    how = {
+        "precision": training.precision,
+        "parallel": training.parallel,
+        "expert_workers": place.among if training.parallel == "shard" else 1,
+        "activation_checkpointing": run.recompute,
+    }
+    return {"measured": how | meter.measured(tokens=run.tokens, workers=place.workers)}
 
 
 def open_run(artifacts: Path, place: Place) -> Run:
     """The run that a workspace's blueprint, base and token stream describe, before its first step."""
     blueprint = Blueprint.read(artifacts / "blueprint")
     length, training = blueprint.shape.sequence_length, blueprint.training
-    stream = open_stream(artifacts / "pack" / STREAM_FILE)
-    run = Run(blueprint, Batches(stream, length, training.batch_tokens // length, training.seed), place)
+    stream = open_stream(artifacts / "pack")
+    batches = Batches(stream, length, training.batch_tokens // length, training.seed)
+    # One decision for all: what one computes twice is exchanged twice.
+    wanted = total(torch.tensor(int(recomputes(blueprint, room_bytes(place), place)), device=place.device))
+    run = Run(blueprint, batches, place, recompute=bool(wanted))
     weights = base_weights(artifacts, blueprint.shape)
     if weights is not None:
         run.begin_from(weights)
     return run
+
+
+def room_bytes(place: Place) -> int:
+    """Memory that a worker may count on: its GPU's, or its share of the machine's."""
+    if place.device == "cuda":
+        return torch.cuda.mem_get_info()[1]
+    return psutil.virtual_memory().total // place.here
+
+
+def recomputes(blueprint: Blueprint, room: int, place: Place) -> bool:
+    """Whether layers are computed twice for want of memory: by `train.activation_checkpointing`. Same bits either way.
+
+    `auto` does so where the memory that is predicted leaves too little room for what it does not know of.
+    """
+    choice = blueprint.training.activation_checkpointing
+    needs = memory(blueprint.shape, blueprint.training, workers=place.workers, expert_workers=place.among).total
+    if needs > _FILLED * room and place.rank == 0:
+        logger.info(
+            "a worker of %d has %.1f GiB and needs %.1f, by train.parallel: %s",
+            place.workers, room / 2**30, needs / 2**30, blueprint.training.parallel,
+        )  # fmt: skip
+    return choice == "on" or (choice == "auto" and needs > _FILLED * room)
 
 
 def write_outputs(run: Run, out: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 from safetensors.torch import save_file
 
+from data_contracts.pieces import HELD_OUT, TEXTS, read_index, tokens_file
 from infra.settings import Settings
 from tasks.algorithm.blueprint import BLUEPRINT_FILE, Blueprint, Shape
 from tasks.algorithm.huggingface import hf_config, to_hf
@@ -103,19 +104,18 @@ def _copy_pictures(artifacts: Path, out: Path) -> list[str]:
 
 def _check(model: Model, pack: Path, out: Path) -> Parity:
     theirs, tokenizer = load_with_transformers(out)
-    tokens = np.load(pack / "held_out.npy", mmap_mode="r")
+    tokens = np.load(pack / tokens_file(HELD_OUT, HELD_OUT), mmap_mode="r")
     if not len(tokens):
         raise StepError("there are no held-out tokens to check the export with; add text to discover.sources")
-    texts = pl.read_parquet(pack / "held_out.parquet", columns=["text"], n_rows=_TEXTS_COMPARED)["text"].to_list()
+    texts = pl.read_parquet(pack / TEXTS, columns=["text"], n_rows=_TEXTS_COMPARED)["text"].to_list()
     compare_ids(tokenizer, texts, _documents(tokens, pack, len(texts)))
     return compare_logits(model, theirs, tokens)
 
 
 def _documents(tokens: np.ndarray, pack: Path, count: int) -> list[list[int]]:
     """Tokens of the first held-out documents, without their end tokens."""
-    index = pl.read_parquet(pack / "documents.parquet", columns=["split", "offset", "tokens"])
-    rows = index.filter(pl.col("split") == "held_out").sort("offset").head(count)
-    return [tokens[start : start + length - 1].tolist() for start, length in rows.select("offset", "tokens").rows()]
+    rows = read_index(pack, HELD_OUT, ["offset", "tokens"]).head(count)
+    return [tokens[start : start + length - 1].tolist() for start, length in rows.rows()]
 
 
 def _power_of_ten_above(difference: float) -> float:

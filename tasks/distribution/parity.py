@@ -54,6 +54,10 @@ def load_with_transformers(folder: Path) -> tuple[Any, Any]:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
         raise StepError(f"transformers cannot load the exported directory: {error}") from error
+    # Engines that draft with them read them; transformers has no such layers.
+    first, more = model.config.num_hidden_layers, getattr(model.config, "num_nextn_predict_layers", None) or 0
+    drafts = tuple(f"model.layers.{first + i}." for i in range(more))
+    loading["unexpected_keys"] = [name for name in loading["unexpected_keys"] if not name.startswith(drafts)]
     wrong = {kind: sorted(names) for kind, names in loading.items() if names}
     if wrong:
         raise StepError(f"transformers does not find the weights as they were written: {wrong}")

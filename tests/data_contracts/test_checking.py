@@ -8,11 +8,13 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from data_contracts.checking import Source, check
+from data_contracts.checking import Source, check, check_piece
 from data_contracts.contract import DOCUMENTS, PACKED, Contract
 from data_contracts.errors import ContractError
-from data_contracts.tables import contract_for, packed_tables, tables_of
+from data_contracts.pieces import write_pieces
+from data_contracts.tables import contract_for, packed_tables, piece_row, tables_of, whole_tables
 from flows import cli
+from tests.packed import write_piece
 
 ROWS = [
     {"id": f"{n:032x}", "uri": f"u{n}", "source": "s", "group": "g", "licence": "MIT", "language": "en", "meta": "",
@@ -40,7 +42,7 @@ def write(path, rows):
 
 def checked(path):
     contracts = Contract.read_all(contract_for(path))
-    return check(contracts, tables_of(path, contracts))
+    return check(contracts, *tables_of(path, contracts))
 
 
 @pytest.mark.parametrize("name", ["t.parquet", "t.csv", "t.jsonl", "t.jsonl.gz", "folder"])
@@ -104,47 +106,52 @@ def packed(tmp_path):
 
 def write_packed(folder, streams=None, **columns):
     tokens = {"train": [5, 6, 0, 7, 0, 5, 6, 0], "held_out": [9, 0], **(streams or {})}
-    for split, stream in tokens.items():
-        np.save(folder / f"{split}.npy", np.array(stream, np.uint16))
-    index = {
+    index = pl.DataFrame({
         "id": ["a" * 32, "b" * 32, "a" * 32, "c" * 32], "uri": ["a", "b", "a", "c"], "source": ["s"] * 4,
         "group": ["g"] * 4, "split": ["train"] * 3 + ["held_out"], "epoch": [0, 0, 1, 0], "offset": [0, 3, 5, 0],
         "tokens": [3, 2, 3, 2], "bytes": [2, 1, 2, 1], **columns,
-    }  # fmt: skip
-    pl.DataFrame(index).with_columns(pl.col("epoch").cast(pl.Int32)).write_parquet(folder / "documents.parquet")
+    }).with_columns(pl.col("epoch").cast(pl.Int32))  # fmt: skip
+    another = index.head(1).with_columns(id=pl.lit("e" * 32), epoch=pl.lit(0, pl.Int32), tokens=pl.lit(2), offset=0)
+    made = [write_piece(folder, "train", "one", tokens["train"], index.head(3)),
+            write_piece(folder, "train", "another", [8, 0], another),
+            write_piece(folder, "held_out", "held_out", tokens["held_out"], index.tail(1))]  # fmt: skip
+    write_pieces(folder, made)
     held = [{"id": "c" * 32, "uri": "c", "group": "g", "text": "c"}]
     pl.DataFrame(held).write_parquet(folder / "held_out.parquet")
+    return made
 
 
 def broken_rules(folder, vocabulary=300):
-    found = check(Contract.read_all(PACKED), packed_tables(folder, vocabulary))
+    found = check(Contract.read_all(PACKED), *packed_tables(folder, vocabulary))
     return [f"{broken.table}.{broken.rule}" for broken in found.broken]
 
 
 def test_what_pack_leaves_keeps_its_contract(packed):
     assert broken_rules(packed) == []
     assert contract_for(packed) == PACKED
-    assert broken_rules(packed, None) == ["streams.vocabulary.required"]
+    assert broken_rules(packed, None) == ["pieces.vocabulary.required"]
 
 
 @pytest.mark.parametrize(
     ("change", "rules"),
     [
-        ({"offset": [0, 3, 6, 0]}, ["index.within_the_stream", "index.no_gap_no_overlap"]),
-        ({"offset": [0, 2, 5, 0]}, ["index.no_gap_no_overlap", "streams.endings.maximum"]),
+        ({"offset": [0, 3, 6, 0]}, ["index.within_the_piece", "index.no_gap_no_overlap"]),
+        ({"offset": [0, 2, 5, 0]}, ["index.no_gap_no_overlap", "pieces.endings.maximum"]),
         ({"offset": [0, 3, 5, 1]},
-         ["index.within_the_stream", "index.no_gap_no_overlap", "streams.endings.minimum"]),
+         ["index.within_the_piece", "index.no_gap_no_overlap", "pieces.endings.minimum"]),
         ({"offset": [-1, 3, 5, 0]},
-         ["index.offset.minimum", "index.no_gap_no_overlap", "streams.endings.maximum"]),
-        ({"epoch": [0, 0, 0, 0]}, ["index.once_an_epoch"]),
-        ({"id": ["a" * 32, "b" * 32, "c" * 32, "c" * 32]}, ["index.on_one_side"]),
+         ["index.offset.minimum", "index.no_gap_no_overlap", "pieces.endings.maximum"]),
+        ({"epoch": [0, 0, 0, 0]}, ["index.from_the_first_epoch", "index.once_an_epoch"]),
+        ({"id": ["a" * 32, "b" * 32, "c" * 32, "c" * 32]}, ["index.from_the_first_epoch"]),
+        ({"id": ["a" * 32, "c" * 32, "a" * 32, "c" * 32]}, ["index.once_an_epoch"]),
+        ({"id": ["a" * 32, "e" * 32, "a" * 32, "c" * 32]}, ["index.once_an_epoch"]),
         ({"id": ["a" * 32, "b" * 32, "a" * 32, "d" * 32]}, ["held_out.the_same_documents"]),
         ({"split": ["train", "train", "train", "test"]},
-         ["index.split.known", "streams.endings.minimum", "streams.filled", "held_out.the_same_documents"]),
-        ({"streams": {"train": [5, 6, 0, 7, 0, 5, 6, 0, 1]}}, ["streams.filled"]),
-        ({"streams": {"train": [5, 6, 0, 7, 0, 5, 300, 0]}}, ["streams.within_the_vocabulary"]),
-        ({"streams": {"train": [5, 6, 0, 7, 3, 5, 6, 0]}}, ["streams.endings.maximum"]),
-        ({"streams": {"train": [5, 6, 0]}}, ["index.within_the_stream", "streams.filled"]),
+         ["index.split.known", "index.within_the_piece", "pieces.filled", "held_out.the_same_documents"]),
+        ({"streams": {"train": [5, 6, 0, 7, 0, 5, 6, 0, 1]}}, ["pieces.filled"]),
+        ({"streams": {"train": [5, 6, 0, 7, 0, 5, 300, 0]}}, ["pieces.within_the_vocabulary"]),
+        ({"streams": {"train": [5, 6, 0, 7, 3, 5, 6, 0]}}, ["pieces.endings.maximum"]),
+        ({"streams": {"train": [5, 6, 0]}}, ["index.within_the_piece", "pieces.filled"]),
     ],
 )  # fmt: skip
 def test_every_damage_breaks_a_rule(packed, change, rules):
@@ -166,9 +173,54 @@ def test_values_that_must_come_once_together_are_told_apart_in_parts(tmp_path):
     assert (broken.rule, broken.expected, broken.found) == ("pair", "each a, b once", "1 rows")
 
 
-def test_a_stream_that_is_missing_is_named(packed):
-    (packed / "held_out.npy").unlink()
-    assert broken_rules(packed) == ["streams.both"]
+@pytest.mark.parametrize(
+    ("change", "rules"),
+    [
+        (lambda one, other, held: [one, other], ["pieces.both"]),
+        (lambda one, other, held: [one, other, held, other], ["index.once_an_epoch", "pieces.listed_once"]),
+        (lambda one, other, held: [one._replace(tokens=9), other, held], ["pieces.listed.as_measured"]),
+        (lambda one, other, held: [one, other, held._replace(ending=3)], ["pieces.listed.as_measured"]),
+    ],
+)
+def test_the_list_says_what_is_there(packed, change, rules):
+    write_pieces(packed, change(*write_packed(packed)))
+    assert sorted(broken_rules(packed)) == rules
+
+
+def test_pieces_end_in_one_token_and_are_of_one_type(packed):
+    one, other, held = write_packed(packed)
+    np.save(packed / other.tokens_file, np.array([8, 1], np.uint32))
+    write_pieces(packed, [one, other._replace(type="uint32", ending=1), held])
+    assert broken_rules(packed) == ["pieces.one_type", "pieces.one_ending"]
+
+
+@pytest.mark.parametrize("file", ["tokens_file", "index_file"])
+def test_a_piece_that_is_missing_is_named(packed, file):
+    (packed / getattr(write_packed(packed)[1], file)).unlink()
+    with pytest.raises(ContractError, match="another"):
+        broken_rules(packed)
+
+
+def test_what_can_be_said_of_a_piece_alone_and_what_cannot(packed):
+    """Both together are all that is said of the whole."""
+    contracts = Contract.read_all(PACKED)
+    whole = {name: contract.of_the_whole() for name, contract in contracts.items()}
+    for change in ({}, {"tokens": [3, 2, 2, 2]}, {"epoch": [0, 0, 0, 0]}, {"id": ["e" * 32, "b" * 32] * 2}):
+        made = write_packed(packed, **change)
+        alone = [
+            f"{broken.table}.{broken.rule}"
+            for piece in made
+            for broken in check_piece(contracts, {
+                "index": pl.read_parquet(packed / piece.index_file), "pieces": piece_row(piece, 300),
+                "held_out": pl.read_parquet(packed / "held_out.parquet").head(int(piece.split == "held_out")),
+            })
+        ]  # fmt: skip
+        together = [
+            f"{each.table}.{each.rule}"
+            for each in check(whole, whole_tables(packed, made, 300, contracts["index"])).broken
+        ]
+        assert {*alone, *together} == set(broken_rules(packed))
+        assert not {*alone} & {*together}
 
 
 def invoke(*arguments):
@@ -201,4 +253,4 @@ def test_the_command_takes_a_contract_by_name_or_file(tmp_path):
 
 def test_the_list_names_every_contract():
     said = invoke("list").output
-    assert all(word in said for word in ("documents", "2.0.0", "packed", "index, streams, held_out", "raw", "30"))
+    assert all(word in said for word in ("documents", "2.0.0", "packed", "index, pieces, held_out", "raw", "30"))

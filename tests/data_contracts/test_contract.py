@@ -154,6 +154,6 @@ def test_a_value_is_not_refused_because_of_its_hash(monkeypatch):
 
 def test_every_contract_of_the_project_is_run():
     tables = {path.name: list(Contract.read_all(path)) for path in (DOCUMENTS, RAW, PACKED)}
-    assert list(tables.values()) == [["documents"], ["raw"], ["index", "streams", "held_out"]]
+    assert list(tables.values()) == [["documents"], ["raw"], ["index", "pieces", "held_out"]]
     assert Contract.read(RAW).columns == Contract.read(DOCUMENTS).columns
-    assert Contract.read(PACKED, "index").title == "packed.index 1.0.0"
+    assert Contract.read(PACKED, "index").title == "packed.index 2.0.0"

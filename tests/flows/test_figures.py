@@ -24,6 +24,14 @@ def test_cost():
     assert with_energy["energy"] == "2 kWh"
 
 
+def test_what_was_planned_is_held_against_what_happened():
+    assert "against the plan" not in {figure.label for figure in cost(ALL, MEASURED, trained_now=True)}
+    foretold = {"wall_seconds": 200.0, "peak_rss_bytes": 2**31, "bits_per_byte": 1.6, "machine": "m"}
+    found = {f.label: f for f in cost(ALL, MEASURED | {"predicted": foretold}, trained_now=True)}["against the plan"]
+    assert found.value == "time -9.1%, memory -50.0%, bits per byte +25.0%"
+    assert found.note == "planned: 3 min 20 s, 2.0 GiB, 1.600 bits per byte"
+
+
 def test_without_a_measurement_only_what_is_known_is_told():
     labels = [figure.label for figure in cost(ALL, {}, trained_now=True)]
     assert labels == ["tokens", "operations", "time"]

@@ -9,6 +9,7 @@ import time
 import pytest
 from ruamel.yaml import YAML
 
+from data_contracts.pieces import PIECES, TRAIN, Piece
 from infra.lock import workspace_lock
 from infra.settings import Settings
 from tasks.__main__ import STEPS
@@ -18,7 +19,7 @@ from tests.conftest import ROOT, Clone
 DAYS_AGO = time.time() - 3 * 86_400
 COPY = "mkdir -p artifacts/{step} && cp {source} artifacts/{step}/{file}"
 # What the parts look for, beside the steps that have only a name.
-FILES = {"blueprint": "blueprint.json", "pack": "train.npy", "train": "model.safetensors", "discover": "sources.jsonl"}
+FILES = {"blueprint": "blueprint.json", "train": "model.safetensors", "discover": "sources.jsonl"}
 
 
 def graph():
@@ -29,6 +30,11 @@ def graph():
         command = COPY.format(step=step, source=source, file=FILES.get(step, "output"))
         if step == "discover":
             command += " && echo '{}' > artifacts/discover/base.json"
+        if step == "pack":
+            piece = Piece(TRAIN, "one", 1, 1, "uint16", 1, 1, 1)
+            listed = json.dumps([piece._asdict()])
+            command += f" && mkdir artifacts/pack/train && cp {source} artifacts/pack/{piece.tokens_file}"
+            command += f" && echo '{listed}' > artifacts/pack/{PIECES}"
         stages[step] = {"cmd": command, "deps": [source], "outs": [f"artifacts/{step}"]}
     return {"stages": stages}
 

@@ -4,14 +4,15 @@ import json
 import shutil
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import pytest
 from typer.testing import CliRunner
 
+from data_contracts.pieces import write_pieces
 from flows import cli
 from tasks.big_data import documents
 from tasks.big_data.documents import document_id
+from tests.packed import write_piece
 from tests.tables import Document, write_all
 
 ROOT = Path(__file__).parents[2]
@@ -30,13 +31,13 @@ def workspace(tmp_path, monkeypatch):
     for step in ("ingest", "clean", "privacy", "dedup", "validate"):
         write_all(tmp_path / "artifacts" / step, table, documents.REJECTED_SCHEMA.to_frame())
     pack = tmp_path / "artifacts" / "pack"
-    pack.mkdir()
     index = table.select("id", "uri", "source", "group").with_columns(
         split=pl.lit("train"), epoch=pl.lit(0, pl.Int32), tokens=pl.lit(100, pl.Int64), bytes=pl.lit(400, pl.Int64),
         offset=pl.int_range(DOCUMENTS, dtype=pl.Int64) * 100,
     )  # fmt: skip
-    documents.write_table(pack / "documents.parquet", index)
-    np.save(pack / "train.npy", np.zeros(100 * DOCUMENTS, np.uint16))
+    (shard,) = documents.read_index(tmp_path / "artifacts" / "validate")
+    nothing = write_piece(pack, "held_out", "held_out", [], index.clear())
+    write_pieces(pack, [write_piece(pack, "train", shard.name, [0] * 100 * DOCUMENTS, index), nothing])
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

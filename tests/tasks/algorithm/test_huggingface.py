@@ -87,6 +87,28 @@ def test_there_and_back_is_the_same(tiny, shape):
     assert all(torch.equal(back[name], weight) for name, weight in state.items())
 
 
+@pytest.mark.parametrize("values", [{}, {"n_dense_layers": 2}])
+def test_multi_token_prediction_ships_as_layers_after_the_last(tiny, tmp_path, values):
+    shape = tiny.shape(n_mtp_layers=2, **values)
+    model = tiny.model(shape)
+    assert hf_config(shape)["num_nextn_predict_layers"] == 2
+    state = model.state_dict()
+    names = to_hf(state, shape)
+    assert torch.equal(names["model.layers.3.eh_proj.weight"], state["mtp.1.eh_proj.weight"])
+    assert torch.equal(names["model.layers.2.shared_head.norm.weight"], state["mtp.0.norm.weight"])
+    assert torch.equal(names["model.layers.2.shared_head.head.weight"], state["lm_head.weight"])
+    assert torch.equal(names["model.layers.2.embed_tokens.weight"], state["model.embed_tokens.weight"])
+    assert not [name for name in names if name.startswith("mtp")]
+    back = from_hf(names, shape)
+    assert back.keys() == state.keys()
+    assert all(torch.equal(back[name], weight) for name, weight in state.items())
+    # transformers takes the model and leaves the rest.
+    (tmp_path / "config.json").write_text(json.dumps(hf_config(shape)))
+    save_file(names, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    theirs, tokens = AutoModelForCausalLM.from_pretrained(tmp_path), tiny.tokens(shape, 2, 8)
+    assert (model(tokens) - theirs(tokens).logits).abs().max() < 1e-4
+
+
 def test_names_on_disk_are_those_of_deepseek(tiny):
     names = to_hf(tiny.model(tiny.shape()).state_dict(), tiny.shape())
     assert names["model.layers.1.mlp.experts.3.gate_proj.weight"].shape == (8, 16)

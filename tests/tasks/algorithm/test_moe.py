@@ -23,7 +23,8 @@ def make_router(tiny, scores: list[float], bias: list[float], **values) -> tuple
 
 def test_the_bias_chooses_and_the_score_weighs(tiny):
     router, x_TD = make_router(tiny, [0.5, 0.4, 0.3, 0.1], [0.0, 0.0, 0.2, 0.0], top_k=2, routed_scaling_factor=2.5)
-    weights_TK, chosen_TK = router(x_TD)
+    weights_TK, routing = router(x_TD)
+    chosen_TK = routing.chosen_TK
     found = dict(zip(chosen_TK[0].tolist(), weights_TK[0].tolist(), strict=True))
     # 0.3 + 0.2 beats 0.4; shares of 0.5 and 0.3, times the factor.
     assert found == pytest.approx({0: 2.5 * 0.5 / 0.8, 2: 2.5 * 0.3 / 0.8})
@@ -33,7 +34,7 @@ def test_only_experts_of_the_best_groups_are_chosen(tiny):
     # Best expert in group 1 (0.9), but the sums of the best two are 0.95, 1.1, 0.6, 1.0: groups 1 and 3 stay open.
     scores = [0.5, 0.45, 0.9, 0.2, 0.3, 0.3, 0.5, 0.5]
     router, x_TD = make_router(tiny, scores, [0.0] * 8, top_k=3, n_groups=4, top_k_groups=2)
-    assert set(router(x_TD)[1][0].tolist()) == {2, 6, 7}
+    assert set(router(x_TD)[1].chosen_TK[0].tolist()) == {2, 6, 7}
 
 
 def test_experts_give_the_sum_that_a_loop_over_tokens_gives(tiny):
@@ -41,8 +42,9 @@ def test_experts_give_the_sum_that_a_loop_over_tokens_gives(tiny):
     moe = tiny.model(shape).model.layers[1].mlp
     x_TD = torch.randn(5, 16, generator=torch.Generator().manual_seed(0))
     counts_E = torch.zeros(8, dtype=torch.int64)
-    found_TD = moe(x_TD, counts_E)
-    weights_TK, chosen_TK = moe.gate(x_TD)
+    found_TD, _ = moe(x_TD, counts_E)
+    weights_TK, routing = moe.gate(x_TD)
+    chosen_TK = routing.chosen_TK
     for x, weights, chosen, found in zip(x_TD, weights_TK, chosen_TK, found_TD, strict=True):
         expected = moe.shared_experts(x[None])[0]
         for weight, expert in zip(weights, chosen, strict=True):
@@ -86,7 +88,7 @@ def test_experts_without_tokens_have_no_gradient_and_harm_nothing(tiny):
     shape = tiny.shape(n_experts=16, top_k=1)
     moe = tiny.model(shape).model.layers[1].mlp
     counts_E = torch.zeros(16, dtype=torch.int64)
-    moe(torch.ones(1, 16), counts_E).sum().backward()
+    moe(torch.ones(1, 16), counts_E)[0].sum().backward()
     [busy] = counts_E.nonzero().flatten().tolist()
     touched = moe.experts.down_proj.grad.flatten(1).any(dim=1)
     assert touched.nonzero().flatten().tolist() == [busy]

@@ -144,8 +144,18 @@ def test_schedule_by_hand():
     assert scales == pytest.approx([1 / 3, 2 / 3, 1, 1, 1, 1, 4 / 5, 3 / 5, 2 / 5, 1 / 5])
 
 
+def test_cosine_schedule_by_hand():
+    chosen = training(warmup_share=0.2, decay_share=0.3, decay="cosine")
+    # 3 of 10 steps fall: at 3/4, 2/4 and 1/4 of the way up half a cosine.
+    root = 2**-0.5
+    scales = [schedule(step, 10, chosen) for step in range(10)]
+    assert scales == pytest.approx([1 / 3, 2 / 3, 1, 1, 1, 1, 1, (1 + root) / 2, 1 / 2, (1 - root) / 2])
+
+
+@pytest.mark.parametrize("shape", ["linear", "cosine"])
 @pytest.mark.parametrize(("warmup", "decay"), [(0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (0.5, 0.5)])
-def test_schedule_is_above_zero_and_at_most_one(warmup, decay):
+def test_schedule_is_above_zero_and_at_most_one(warmup, decay, shape):
     for steps in (1, 2, 3, 100):
-        scales = [schedule(step, steps, training(warmup_share=warmup, decay_share=decay)) for step in range(steps)]
+        chosen = training(warmup_share=warmup, decay_share=decay, decay=shape)
+        scales = [schedule(step, steps, chosen) for step in range(steps)]
         assert all(0 < scale <= 1 and math.isfinite(scale) for scale in scales)

@@ -163,7 +163,7 @@ def test_what_was_kept_near_a_limit_stands_beside_what_it_dropped(described, pag
 def test_copies_and_contracts_and_languages_are_said(page):
     assert re.search(r"copy\d*\.txt", page.said)
     assert "documents 2.0.0" in page.said
-    assert "packed 1.0.0" in page.said
+    assert "packed 2.0.0" in page.said
     assert re.search(r"\bde\b", page.said)
     assert "docs/broken.pdf" in page.said
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tasks.big_data import documents, near
+from tasks.big_data import documents, near, paragraphs
 from tasks.big_data.documents import REJECTED_SCHEMA, SCHEMA, Sifted, document_id
 from tasks.big_data.keepers import merits
 from tasks.big_data.sketches import WORDS
@@ -136,6 +136,41 @@ def test_only_pairs_that_no_run_knew_are_compared(workspace, monkeypatch):
     put(workspace, {**FAMILY, "b/1": text_of("pump", (*range(6), 9, 9))})
     workspace.run("dedup")
     assert 0 < sum(compared) <= 9
+
+
+def test_how_many_pairs_are_held_at_once_changes_nothing(make_workspace, monkeypatch):
+    found = []
+    for held in (1, near._HELD_PAIRS):
+        monkeypatch.setattr(near, "_HELD_PAIRS", held)
+        workspace = make_workspace()
+        put(workspace, FAMILY)
+        workspace.run("dedup")
+        found.append(workspace.bytes_of("dedup"))
+    assert found[0] == found[1]
+
+
+def test_texts_are_those_of_their_rows_even_where_an_id_comes_twice(workspace):
+    put(workspace, FAMILY)
+    file = workspace.out("privacy") / documents.part("a")
+    ids = pl.read_parquet(file, columns=["id"], glob=False)["id"]
+    rows = np.array([1, 4])
+    expected = near._grams_of(near._Task(file, rows, tuple(ids.gather(rows))))
+    assert len(expected[1]) == 3
+    frame = pl.read_parquet(file, glob=False).with_columns(id=ids.replace(ids[7], ids[4]))
+    found = near._grams_of(near._Task(bytes(documents.document_bytes(frame)), rows, tuple(ids.gather(rows))))
+    assert all((one == other).all() for one, other in zip(found, expected, strict=True))
+
+
+OWNED = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 6)), max_size=20)
+
+
+@given(OWNED, st.lists(st.integers(0, 2), min_size=7, max_size=7))
+def test_the_best_document_keeps_a_block_of_those_as_good_the_first(found, merit):
+    pairs = sorted(found)
+    keys, places = (np.array([pair[side] for pair in pairs], np.int64) for side in (0, 1))
+    owners = paragraphs._owners(places, keys.astype(np.uint64), np.array(merit, np.uint64))
+    best = {key: min((merit[place], place) for other, place in pairs if other == key)[1] for key, _ in pairs}
+    assert owners.tolist() == [best[key] for key, _ in pairs]
 
 
 @pytest.mark.parametrize(("edited", "least"), [(2, 0.8), (5, 0.5)])

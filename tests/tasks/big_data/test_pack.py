@@ -9,10 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
+from data_contracts import pieces
+from data_contracts.pieces import HELD_OUT, TRAIN, Stream, read_index, read_pieces
 from tasks.big_data import documents, pack
 from tasks.big_data.documents import document_id
 from tasks.big_data.packed import _encoder, gathered
 from tasks.report import StepError, write_json
+from tests.packed import whole_index, write_stream
 from tests.tables import Document, write_all
 
 TEXTS = {f"docs/{n}": f"Document {n} says <|endoftext|> and goes on, größer. " * (1 + n % 4) for n in range(30)}
@@ -28,8 +31,8 @@ def packed(workspace):
 
 def test_each_document_is_where_the_index_says(packed):
     tokenizer = Tokenizer.from_file(str(packed.out("tokenizer") / "tokenizer.json"))
-    streams = {split: np.load(packed.out("pack") / f"{split}.npy") for split in ("train", "held_out")}
-    index = pl.read_parquet(packed.out("pack") / "documents.parquet")
+    streams = {split: Stream(packed.out("pack"), split)[:] for split in ("train", "held_out")}
+    index = whole_index(packed.out("pack"))
 
     assert index["id"].n_unique() == index.height == len(TEXTS)
     for row in index.iter_rows(named=True):
@@ -60,7 +63,7 @@ def test_a_stream_worked_by_hand(workspace):
 
 def test_held_out_documents_are_chosen_by_hash_and_kept_as_text(packed):
     texts = pl.read_parquet(packed.out("pack") / "held_out.parquet")
-    index = pl.read_parquet(packed.out("pack") / "documents.parquet").filter(pl.col("split") == "held_out")
+    index = read_index(packed.out("pack"), HELD_OUT)
     assert set(texts["id"]) == packed.held_out()
     assert texts["id"].to_list() == index["id"].to_list()
     assert dict(texts.select("uri", "text").iter_rows()).items() <= TEXTS.items()
@@ -107,7 +110,7 @@ def mixed(workspace, weight: float, *, seed: int = 1):
     workspace.put_sides(table["id"])
     write_json(workspace.out("discover") / "base.json", {})
     report = workspace.run("tokenizer", "pack")
-    return report, pl.read_parquet(workspace.out("pack") / "documents.parquet")
+    return report, whole_index(workspace.out("pack"))
 
 
 def documents_of(source: str) -> pl.DataFrame:
@@ -133,7 +136,7 @@ def test_a_weight_of_two_and_a_half_is_two_epochs_and_half_of_the_documents_agai
         trained.filter(pl.col("source") == "more")["tokens"].sum() / trained["tokens"].sum(), abs=1e-4
     )
     assert "more" in report.summary
-    stream = np.load(workspace.out("pack") / "train.npy")
+    stream = Stream(workspace.out("pack"))
     assert len(stream) == trained["tokens"].sum() == report.facts["train"]["tokens"]
     once = trained.filter(pl.col("epoch") == 0)
     assert report.facts["train"]["distinct_tokens"] == once["tokens"].sum() < len(stream)
@@ -193,6 +196,72 @@ def test_a_shard_that_did_not_change_is_not_packed_again(workspace, monkeypatch,
     assert "damaged" not in caplog.text
 
 
+def test_pieces_are_linked_and_those_of_the_shards_before_do_not_matter(workspace):
+    # So many that sides of documents do not change when others come.
+    workspace.set(tokenizer={"vocab_size": 300}, pack={"held_out_share": 0.2, "min_held_out": 1})
+    put_shards(workspace, {name: documents_of(name) for name in "ab"})
+    workspace.run("tokenizer", "pack")
+    before = workspace.bytes_of("pack")
+    piece = workspace.out("pack") / "train" / "b.npy"
+    assert piece.stat().st_nlink == 2
+    put_shards(workspace, {name: documents_of(name) for name in "cab"})
+    workspace.run("pack")
+    after = workspace.bytes_of("pack")
+    assert [piece.name for piece in read_pieces(workspace.out("pack"))] == ["c", "a", "b", "held_out"]
+    for folder, ending in (("train", "npy"), ("documents", "parquet")):
+        for name in "ab":
+            assert after[f"{folder}/{name}.{ending}"] == before[f"{folder}/{name}.{ending}"]
+    index = read_index(workspace.out("pack"), TRAIN)
+    assert index["offset"].to_list() == [0, *np.cumsum(index["tokens"])[:-1]]
+    parts = [np.load(workspace.out("pack") / "train" / f"{name}.npy") for name in "cab"]
+    assert (Stream(workspace.out("pack"))[:] == np.concatenate(parts)).all()
+
+
+def test_a_shard_of_which_nothing_is_trained_on_has_no_piece(workspace):
+    workspace.set(tokenizer={"vocab_size": 300}, discover={"sources": [{"uri": "a", "weight": 1e-9}, {"uri": "b"}]})
+    put_shards(workspace, {"a": documents_of("a"), "none": documents_of("a").clear(), "b": documents_of("b")})
+    report = workspace.run("tokenizer", "pack")
+    assert [piece.name for piece in read_pieces(workspace.out("pack"))] == ["b", "held_out"]
+    files = set(workspace.bytes_of("pack"))
+    assert files == {"pieces.json", "train/b.npy", "documents/b.parquet", "held_out.npy", "held_out.parquet",
+                     "held_out_index.parquet", "report.json"}  # fmt: skip
+    assert report.facts["sources"]["a"]["trained_tokens"] == 0
+
+
+def test_a_piece_that_breaks_the_contract_is_named_and_not_remembered(workspace, monkeypatch):
+    workspace.set(tokenizer={"vocab_size": 300})
+    put_shards(workspace, {"a": documents_of("a"), "b": documents_of("b").with_columns(group=pl.lit(""))})
+    workspace.run("tokenizer")
+    for _ in range(2):
+        with pytest.raises(StepError, match=r"packed 2\.0\.0: b: index: rule group\.minLength: expected minLength 1"):
+            workspace.run("pack")
+
+
+def test_a_document_in_two_shards_is_refused(workspace):
+    workspace.set(tokenizer={"vocab_size": 300})
+    put_shards(workspace, {"a": documents_of("a"), "b": documents_of("a")})
+    workspace.run("tokenizer")
+    with pytest.raises(StepError, match="once_an_epoch"):
+        workspace.run("pack")
+
+
+@given(
+    st.lists(st.lists(st.integers(0, 300), min_size=1, max_size=30), min_size=1, max_size=8),
+    st.integers(-40, 260),
+    st.integers(-40, 260),
+)
+def test_slices_of_a_stream_in_pieces_are_those_of_an_array(tmp_path_factory, parts, start, stop):
+    folder = tmp_path_factory.mktemp("stream")
+    write_stream(folder, *parts)
+    whole = np.concatenate(parts)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pieces, "_OPEN", 2)
+        stream = Stream(folder)
+        assert len(stream) == len(whole)
+        assert stream[start:stop].tolist() == whole[start:stop].tolist()
+        assert len(stream._maps) <= 2
+
+
 def put_shards(workspace, shards: dict[str, pl.DataFrame]) -> None:
     made = []
     for name, table in shards.items():
@@ -211,11 +280,11 @@ def test_held_out_text_is_sorted_part_by_part_as_at_once(workspace, monkeypatch)
     workspace.set(pack={"held_out_share": 0.5})
     workspace.run("tokenizer", "pack")
     at_once = workspace.bytes_of("pack")
-    index = pl.read_parquet(workspace.out("pack") / "documents.parquet")
+    index = whole_index(workspace.out("pack"))
     monkeypatch.setattr(pack, "_AT_ONCE", 500)
     workspace.run("pack")
     assert workspace.bytes_of("pack")["held_out.npy"] == at_once["held_out.npy"]
-    assert pl.read_parquet(workspace.out("pack") / "documents.parquet").equals(index)
+    assert whole_index(workspace.out("pack")).equals(index)
     texts = pl.read_parquet(workspace.out("pack") / "held_out.parquet")
     assert texts["id"].to_list() == index.filter(pl.col("split") == "held_out")["id"].to_list()
     assert texts["id"].is_sorted()

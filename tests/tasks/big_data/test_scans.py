@@ -49,6 +49,8 @@ def test_rows_with_the_smallest_ids_come_whole_and_in_order(table):
     assert scans.smallest(table, "2", 2).equals(whole[[0, 2]])
     assert scans.smallest(table, "2", 9).equals(whole)
     assert scans.rows_with([file, table / documents.part("4")], whole["id"][[1]])["uri"].to_list() == ["3", "9"]
+    given = scans.rows_with([file.read_bytes()], whole["id"][[1]], ["uri", "text"])
+    assert given.equals(whole[[1]].select("uri", "text"))
 
 
 def test_a_shard_that_is_not_there_is_named(table):

@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from tasks.big_data import documents
 from tasks.big_data.sides import held_out_ids, write_sides
 from tasks.report import StepError
 
@@ -25,10 +26,20 @@ def test_sides_are_read_as_they_were_written(workspace):
     assert held_out_ids(workspace.settings(), workspace.out("validate")) == {ids[0], ids[2]}
 
 
-@pytest.mark.parametrize("documents", [0, 4])
-def test_too_few_documents_are_an_error(workspace, documents):
-    workspace.put("validate", dict(list(TEXTS.items())[:documents]))
-    with pytest.raises(StepError, match=rf"expected at least 5 documents.*found {documents};"):
+def test_sides_of_many_shards_are_those_of_each(tmp_path, monkeypatch):
+    shards = [(pl.Series([f"{n}{row}" for row in range(n)], dtype=pl.String), np.arange(n) % 2 == 0) for n in range(5)]
+    assert write_sides(tmp_path / "one", shards) == {"train": 4, "held_out": 6}
+    monkeypatch.setattr(documents, "ROW_GROUP", 3)
+    write_sides(tmp_path / "many", shards)
+    one, many = (pl.read_parquet(tmp_path / name, glob=False) for name in ("one", "many"))
+    assert one.equals(many)
+    assert one.rows() == [(f"{n}{row}", ("train", "held_out")[row % 2 == 0]) for n in range(5) for row in range(n)]
+
+
+@pytest.mark.parametrize("number", [0, 4])
+def test_too_few_documents_are_an_error(workspace, number):
+    workspace.put("validate", dict(list(TEXTS.items())[:number]))
+    with pytest.raises(StepError, match=rf"expected at least 5 documents.*found {number};"):
         held_out_ids(workspace.settings(), workspace.out("validate"))
 
 

@@ -2,16 +2,17 @@
 
 from itertools import pairwise
 
-import numpy as np
 import polars as pl
 import pytest
 
+from data_contracts.pieces import Stream
 from data_contracts.records import SourceFile
 from tasks.big_data import documents
 from tasks.big_data.documents import document_id
 from tasks.big_data.manifest import write_manifest
 from tasks.big_data.trace import STEPS, documents_at, source_file, trace_document
 from tasks.report import StepError
+from tests.packed import whole_index
 from tests.tables import Document, write_all
 
 TEXTS = {f"docs/a.jsonl#{n}": f"Row {n} says something that is worth learning. " * (1 + n % 3) for n in range(40)}
@@ -79,7 +80,7 @@ def test_a_dropped_document_says_where_and_why(traced, uri, step, reason):
 
 def test_there_and_back_for_every_token(traced):
     settings = traced.settings()
-    index = pl.read_parquet(traced.out("pack") / "documents.parquet")
+    index = whole_index(traced.out("pack"))
     for row in index.iter_rows(named=True):
         found = trace_document(settings, row["uri"])
         assert found.side == row["split"]
@@ -91,7 +92,7 @@ def test_there_and_back_for_every_token(traced):
 
 
 def test_a_run_of_tokens_is_parted_among_its_documents(traced):
-    total = len(np.load(traced.out("pack") / "train.npy"))
+    total = len(Stream(traced.out("pack")))
     held = documents_at(traced.settings(), "train", 5, total - 5)
     assert held[0].first == 5
     assert held[-1].stop == total - 5
@@ -103,7 +104,7 @@ def test_a_run_of_tokens_is_parted_among_its_documents(traced):
 def test_a_document_left_out_by_its_weight_says_so(traced):
     traced.set(discover={"sources": [{"uri": "docs", "weight": 0.3}]})
     traced.run("pack")
-    index = pl.read_parquet(traced.out("pack") / "documents.parquet")
+    index = whole_index(traced.out("pack"))
     gone = next(uri for uri in documents.read(traced.out("validate"), ["uri"])["uri"] if uri not in set(index["uri"]))
     assert trace_document(traced.settings(), gone).side == "left_out"
 

@@ -5,16 +5,17 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from data_contracts.pieces import write_pieces
 from infra.settings import Settings
 from tasks.algorithm.blueprint import BLUEPRINT_FILE, Blueprint
 from tasks.params import Params, parse
 from tasks.report import write_json
+from tests.packed import write_piece
 
 TINY = {
     "blueprint": {
@@ -44,9 +45,10 @@ class Workspace:
     def artifacts(self) -> Path:
         return self.root / "artifacts"
 
-    def set_training(self, **values) -> "Workspace":
+    def set_training(self, *, blueprint: dict | None = None, **values) -> "Workspace":
         """The same with another blueprint."""
-        return make(self.root, TINY | {"train": TINY["train"] | values})
+        changed = {"train": TINY["train"] | values, "blueprint": TINY["blueprint"] | (blueprint or {})}
+        return make(self.root, TINY | changed)
 
 
 def make(root: Path, values: dict) -> Workspace:
@@ -79,17 +81,17 @@ def write_documents(artifacts: Path, texts: list[str], *, held_out: int) -> None
     )
     tokenizer.train_from_iterator(texts, trainer)
     tokenizer.save(str(artifacts / "tokenizer" / "tokenizer.json"))
-    index = []
-    for split in ("train", "held_out"):
-        part, offset, stream = table.filter(pl.col("split") == split), 0, []
+    pieces = []
+    for split, name in (("train", "shard"), ("held_out", "held_out")):
+        part, offset, stream, index = table.filter(pl.col("split") == split), 0, [], []
         for row in part.iter_rows(named=True):
             ids = [*tokenizer.encode(row["text"], add_special_tokens=False).ids, 0]
             stream += ids
             index.append({**{k: row[k] for k in ("id", "uri", "group", "split")}, "offset": offset,
                           "tokens": len(ids), "bytes": len(row["text"].encode())})  # fmt: skip
             offset += len(ids)
-        np.save(artifacts / "pack" / f"{split}.npy", np.array(stream, np.uint16))
-    pl.DataFrame(index).write_parquet(artifacts / "pack" / "documents.parquet")
+        pieces.append(write_piece(artifacts / "pack", split, name, stream, pl.DataFrame(index)))
+    write_pieces(artifacts / "pack", pieces)
     held = table.filter(pl.col("split") == "held_out").drop("split")
     held.write_parquet(artifacts / "pack" / "held_out.parquet")
 

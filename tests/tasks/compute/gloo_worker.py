@@ -36,7 +36,11 @@ def start(module: str, workers: int, **said: Any) -> list[str]:
             )
             for rank in range(workers)
         ]  # fmt: skip
-        ended = [(*process.communicate(timeout=120), process.returncode) for process in processes]
+        try:
+            ended = [(*process.communicate(timeout=250), process.returncode) for process in processes]
+        finally:
+            for process in processes:
+                process.kill()
     assert not any(code for _, _, code in ended), "\n".join(said for _, said, _ in ended)
     return [out for out, _, _ in ended]
 
@@ -56,7 +60,7 @@ def connected(said: dict[str, Any]) -> Iterator[None]:
 
 def main(said: dict[str, Any]) -> None:
     """Train to `stop_after`, or to the end and write what `train` writes."""
-    place = Place(said["rank"], said["workers"], "cpu", said.get("expert_workers", 0))
+    place = Place(said["rank"], said["workers"], "cpu", said["workers"], said.get("expert_workers", 0))
     stop = said.get("stop_after")
 
     def watch(run: Run, _meter: Meter) -> None:

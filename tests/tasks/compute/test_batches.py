@@ -7,6 +7,7 @@ import pytest
 
 from tasks.compute.batches import Batches, Shard, check_stream, open_stream
 from tasks.report import StepError
+from tests.packed import write_stream
 
 
 def make(tokens: int = 1000, **values) -> Batches:
@@ -88,10 +89,25 @@ def test_a_token_that_the_model_does_not_know_is_refused():
 
 def test_a_file_that_is_no_stream_is_refused(tmp_path: Path):
     with pytest.raises(StepError, match="pack"):
-        open_stream(tmp_path / "train.npy")
-    (tmp_path / "train.npy").write_bytes(b"no numbers")
+        open_stream(tmp_path)
+    write_stream(tmp_path, [1, 2], [3])
+    file = tmp_path / "train" / "part1.npy"
+    for content, said in ((np.zeros((2, 2)), "float64"), (np.zeros(2, np.uint16), r"flat stream of 1 .*\(2,\)"),
+                          (np.zeros(1, np.uint32), "one type")):  # fmt: skip
+        np.save(file, content)
+        with pytest.raises(StepError, match=said):
+            open_stream(tmp_path)
+    file.write_bytes(b"no numbers")
     with pytest.raises(StepError, match="pack"):
-        open_stream(tmp_path / "train.npy")
-    np.save(tmp_path / "train.npy", np.zeros((2, 2)))
-    with pytest.raises(StepError, match="float64"):
-        open_stream(tmp_path / "train.npy")
+        open_stream(tmp_path)
+
+
+def test_windows_of_a_stream_in_pieces_are_those_of_the_stream(tmp_path: Path):
+    whole = np.random.default_rng(1).integers(0, 300, 1000).astype(np.uint16)
+    write_stream(tmp_path, whole[:7], whole[7:8], whole[8:400], whole[400:])
+    mine, theirs = (Batches(stream, 10, 8, 1) for stream in (open_stream(tmp_path), whole))
+    for step in range(30):
+        pairs = zip(mine.shards(step, 2, rank=0, workers=1), theirs.shards(step, 2, rank=0, workers=1), strict=True)
+        for one, other in pairs:
+            assert (one.inputs == other.inputs).all()
+            assert (one.targets == other.targets).all()

@@ -2,17 +2,17 @@
 
 import json
 import math
-from pathlib import Path
 
-import numpy as np
 import polars as pl
 import pytest
 
+from data_contracts.pieces import read_index, read_pieces, write_pieces
 from tasks.algorithm.blueprint import Blueprint
 from tasks.algorithm.model import Model, save_weights
 from tasks.algorithm.scoring import document_bits
 from tasks.compute import evaluate
 from tasks.report import StepError
+from tests.packed import write_piece
 
 
 @pytest.fixture
@@ -57,8 +57,7 @@ def test_documents_samples_and_yardsticks(trained, tmp_path, one_thread):
 
 def test_yardsticks_learn_from_training_documents_alone(workspace):
     texts = list(evaluate.training_texts(workspace.artifacts))
-    index = pl.read_parquet(workspace.artifacts / "pack" / "documents.parquet").filter(pl.col("split") == "train")
-    assert [len(text) for text in texts] == index["bytes"].to_list()
+    assert [len(text) for text in texts] == read_index(workspace.artifacts / "pack", "train")["bytes"].to_list()
 
 
 def test_training_text_for_yardsticks_is_bounded(workspace, monkeypatch, caplog):
@@ -70,14 +69,17 @@ def test_training_text_for_yardsticks_is_bounded(workspace, monkeypatch, caplog)
 
 
 def test_no_held_out_document_is_an_error_with_advice(workspace):
-    index: Path = workspace.artifacts / "pack" / "documents.parquet"
-    pl.read_parquet(index).filter(pl.col("split") == "train").write_parquet(index)
+    pack = workspace.artifacts / "pack"
+    nothing = write_piece(pack, "held_out", "held_out", [], read_index(pack, "held_out").clear())
+    write_pieces(pack, [*read_pieces(pack, "train"), nothing])
     with pytest.raises(StepError, match=r"pack\.held_out_share"):
         evaluate.read_held_out(workspace.artifacts / "pack")
 
 
 def test_tokens_of_other_documents_are_refused(workspace):
-    np.save(workspace.artifacts / "pack" / "held_out.npy", np.zeros(5, np.uint16))
+    pack = workspace.artifacts / "pack"
+    other = write_piece(pack, "held_out", "held_out", [0] * 5, read_index(pack, "held_out"))
+    write_pieces(pack, [*read_pieces(pack, "train"), other])
     with pytest.raises(StepError, match=r"expected one text and its tokens for each of 8"):
         evaluate.read_held_out(workspace.artifacts / "pack")
 

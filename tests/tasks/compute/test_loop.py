@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from infra.storage import open_store
+from tasks.algorithm.blueprint import Blueprint
 from tasks.compute import checkpoint
 from tasks.compute.loop import Checkpoints, Run, train
 from tasks.compute.meter import Meter
 from tasks.compute.spread import Place
-from tasks.compute.worker import open_run
+from tasks.compute.worker import open_run, recomputes, room_bytes
 from tasks.report import StepError
 
 
@@ -40,6 +41,55 @@ def test_expert_loads_are_shares_of_a_layer(workspace, tmp_path):
     [shares] = run.curve[-1]["expert_load"]
     assert len(shares) == 4
     assert sum(shares) == pytest.approx(1, abs=1e-5)
+    entropy = -sum(share * math.log(share) for share in shares if share) / math.log(4)
+    assert run.curve[-1]["expert_entropy"] == pytest.approx([entropy], abs=1e-5)
+    assert run.curve[-1]["dead_experts"] == [shares.count(0.0)]
+
+
+@pytest.mark.parametrize(
+    ("choice", "room", "expected"),
+    [("auto", 1.0, True), ("auto", 1.2, True), ("auto", 1.3, False), ("on", 99.0, True), ("off", 0.1, False)],
+)
+def test_layers_are_computed_twice_where_memory_is_short(workspace, choice, room, expected):
+    artifacts = workspace.set_training(activation_checkpointing=choice).artifacts
+    blueprint = Blueprint.read(artifacts / "blueprint")
+    assert recomputes(blueprint, int(room * blueprint.memory_bytes), Place()) is expected
+    if choice != "auto":
+        assert open_run(artifacts, Place()).recompute is expected
+
+
+def test_a_worker_counts_on_its_share_of_a_machine():
+    assert room_bytes(Place(workers=4, here=2)) == pytest.approx(room_bytes(Place()) / 2, rel=1e-6)
+
+
+def test_experts_without_a_token_are_dead(workspace):
+    run = open_run(workspace.artifacts, Place())
+    run._load_LE.copy_(torch.tensor([[6, 0, 2, 0]]))
+    taken = run._take_load()
+    assert taken["dead_experts"] == [2]
+    assert taken["expert_entropy"] == pytest.approx([(0.75 * math.log2(4 / 3) + 0.25 * 2) / 2], abs=1e-6)
+    assert run._take_load()["expert_load"] == [[0.0] * 4]
+
+
+def test_every_option_of_the_objective_resumes_to_the_same_bits(workspace, tmp_path):
+    said = {"balance_loss": 0.01, "z_loss": 0.001, "precision": "bf16", "activation_checkpointing": "on"}
+    made = workspace.set_training(**said, blueprint={"n_mtp_layers": 1})
+    straight, places = open_run(made.artifacts, Place()), Checkpoints(open_store(str(tmp_path)), "c", 5)
+    while straight.step < 12:
+        straight.advance()
+    first = open_run(made.artifacts, Place())
+    while first.step < 6:
+        first.advance()
+    checkpoint.save(places.store, "c", 6, first.state(Meter(device="cpu", flops_per_token=1)))
+    resumed = open_run(made.artifacts, Place())
+    found = checkpoint.load_newest(places.store, "c")
+    assert found is not None
+    resumed.resume(*found)
+    while resumed.step < 12:
+        resumed.advance()
+    assert same_weights(resumed, straight)
+    assert resumed.curve == straight.curve
+    assert 0 < straight.curve[-1]["mtp_loss"] < straight.curve[0]["mtp_loss"]
 
 
 def test_documents_are_masked_unless_told_otherwise(workspace, one_thread):

@@ -12,7 +12,8 @@ LINE = {"learning_rate": 0.01, "gradient_norm": 1.0}
 def curve(steps: int, layers: int) -> list[dict]:
     lines = [{"step": i, "tokens": i * 100, "loss": 7 - i / steps, **LINE} for i in range(1, steps + 1)]
     for line in lines[::2]:
-        line["expert_load"] = [[0.25, 0.5, 0.25]] * layers
+        line["expert_load"] = [[0.25, 0.75, 0.0]] * layers
+        line["expert_entropy"], line["dead_experts"] = [0.5 + line["step"] / 2 / steps] * layers, [1] * layers
     return lines
 
 

@@ -19,12 +19,14 @@ import pytest
 from infra.ray_cluster import LOCAL_FOLDERS
 from infra.storage import open_store
 from tasks.compute import cluster, train
+from tasks.compute.batches import open_stream
 from tasks.compute.job import CURVES_FILE, WEIGHTS_FILE, Job
 from tasks.compute.loop import Checkpoints, Run
 from tasks.compute.loop import train as train_here
 from tasks.compute.spread import Place
 from tasks.compute.worker import open_run, work_at, write_outputs
 from tasks.report import StepError, sha256_of, write_json
+from tests.packed import write_stream
 from tests.processes import alive_after, command_line
 
 pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.timeout(240)]
@@ -250,7 +252,7 @@ def test_a_worker_without_ray_leaves_weights_and_curve(workspace, tmp_path):
 
 
 def test_too_little_data_ends_the_step_before_ray(workspace, tmp_path):
-    np.save(workspace.artifacts / "pack" / "train.npy", np.zeros(10, np.uint16))
+    write_stream(workspace.artifacts / "pack", np.zeros(10))
     with pytest.raises(StepError, match=r"add text to discover\.sources"):
         train.run(workspace.params, workspace.settings(), tmp_path)
 
@@ -262,6 +264,5 @@ def test_checkpoints_belong_to_what_decides_the_weights(workspace):
     assert train.inputs_digest(workspace.set_training(learning_rate=0.5).artifacts, device="cpu") != first
     workspace.set_training()
     assert train.inputs_digest(workspace.artifacts, device="cpu") == first
-    stream = np.load(workspace.artifacts / "pack" / "train.npy")
-    np.save(workspace.artifacts / "pack" / "train.npy", stream[::-1])
+    write_stream(workspace.artifacts / "pack", open_stream(workspace.artifacts / "pack")[:][::-1])
     assert train.inputs_digest(workspace.artifacts, device="cpu") != first

@@ -2,6 +2,7 @@
 
 import pytest
 
+from data_contracts.pieces import TRAIN, Piece, write_pieces
 from infra.settings import Settings
 from tasks.compute import unused as module
 from tasks.compute.train import inputs_digest
@@ -11,9 +12,10 @@ from tasks.compute.unused import unused
 @pytest.fixture
 def settings(tmp_path):
     made = Settings(workspace=tmp_path)
-    for name in ("blueprint/blueprint.json", "discover/base.json", "pack/train.npy"):
+    for name in ("blueprint/blueprint.json", "discover/base.json", "pack/train/one.npy"):
         (made.artifacts / name).parent.mkdir(parents=True)
         (made.artifacts / name).write_text("x")
+    write_pieces(made.artifacts / "pack", [Piece(TRAIN, "one", 1, 1, "uint16", 1, 1, 1)])
     return made
 
 
@@ -36,11 +38,11 @@ def test_only_checkpoints_of_the_present_inputs_stay(settings):
     half = checkpoint(settings, ".tmp", "12-ab")
     other = checkpoint(settings, "0" * 32)
     assert names(settings) == sorted([half, other])
-    (settings.artifacts / "pack" / "train.npy").write_text("other text")
+    (settings.artifacts / "pack" / "train" / "one.npy").write_text("other text")
     assert len(names(settings)) == 4
 
 
-@pytest.mark.parametrize("missing", ["blueprint/blueprint.json", "discover/base.json", "pack/train.npy"])
+@pytest.mark.parametrize("missing", ["blueprint/blueprint.json", "discover/base.json", "pack/train/one.npy"])
 def test_where_the_inputs_are_missing_or_not_those_of_the_next_run_all_stay(settings, missing):
     checkpoint(settings, "0" * 32)
     assert names(settings, stale="not current: pack") == []

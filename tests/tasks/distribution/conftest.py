@@ -8,12 +8,14 @@ import polars as pl
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from data_contracts.pieces import Stream, read_index, write_pieces
 from infra.releases import Registry, champion
 from infra.settings import Settings
 from infra.signed_log import Summary
 from tasks.distribution import registry as registry_module
 from tasks.params import parse
 from tasks.report import Report, read_json, sha256_of, write_json
+from tests.packed import write_piece
 
 NAME = "novels"
 
@@ -130,10 +132,10 @@ class Trained:
             for n, text in enumerate(TEXTS)
         ]  # fmt: skip
         pack = self.folder("pack")
-        pl.DataFrame(rows).write_parquet(pack / "documents.parquet")
+        piece = write_piece(pack, "held_out", "held_out", np.concatenate(tokens), pl.DataFrame(rows))
+        write_pieces(pack, [piece])
         texts = pl.DataFrame(rows).select("id", "uri", "group").with_columns(text=pl.Series(TEXTS))
         texts.write_parquet(pack / "held_out.parquet")
-        np.save(pack / "held_out.npy", np.concatenate(tokens).astype(np.uint16))
         counts = {"documents": len(TEXTS), "tokens": int(starts[-1]), "bytes": sum(row["bytes"] for row in rows)}
         once = {"distinct_tokens": counts["tokens"] - 100, "distinct_bytes": counts["bytes"] - 400}
         source = {"documents": 20, "left_out": 0, "tokens": 1_500, "distinct_tokens": 1_500, "trained_tokens": 3_000,
@@ -158,7 +160,7 @@ class Trained:
         return model
 
     def evaluation(self, *, bits_per_character):
-        texts = pl.read_parquet(self.folder("pack") / "documents.parquet")
+        texts = read_index(self.folder("pack"), "held_out")
         documents = texts.select("id", "uri", "group", "bytes", bits=pl.col("bytes") * float(bits_per_character))
         documents.write_parquet(self.folder("evaluate") / "documents.parquet")
         samples = [{"prompt": "def ", "text": "def add(a, b):\n```\n    return a"}]
@@ -239,8 +241,7 @@ class Gated:
         from tasks.algorithm.scoring import document_bits
 
         artifacts = self.settings.artifacts
-        index = pl.read_parquet(artifacts / "pack" / "documents.parquet")
-        stream = np.load(artifacts / "pack" / "held_out.npy")
+        index, stream = read_index(artifacts / "pack", "held_out"), Stream(artifacts / "pack", "held_out")
         tokens = [stream[o : o + n - 1] for o, n in index.select("offset", "tokens").rows()]
         model = load_weights(Blueprint.read(artifacts / "blueprint").shape, artifacts / "train" / "model.safetensors")
         bits = pl.Series("bits", document_bits(model, tokens))

@@ -1,0 +1,101 @@
+"""Shape, tokens and different tokens -> bits per byte that a model will reach: a law fitted on our own small runs.
+
+loss = E + A / N^alpha + B / D^beta (Hoffmann et al. 2022, https://arxiv.org/abs/2203.15556, equation 2), where N and D
+are what parameters and tokens are worth:
+
+- N = active^(1 - g) * total^g: idle experts count, but less than those that a token meets. Clark et al. 2022
+  (https://arxiv.org/abs/2202.01169) give routed models an effective number of parameters; here it is a power of the
+  share that is active, as in the efficiency leverage of Tian et al. 2025 (https://arxiv.org/abs/2507.17702). Parameters
+  are those that are multiplied: the embedding, which is looked up, is left out.
+- D = U + U * R * (1 - exp(-(D_seen / U - 1) / R)): a token read again teaches less each time, and nothing after about R
+  times (Muennighoff et al. 2023, https://arxiv.org/abs/2305.16264, equation 5). U: different tokens.
+"""
+
+import json
+import math
+from functools import cache
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tasks.algorithm.cost import active_parameters, total_parameters
+from tasks.algorithm.shape import Shape
+
+LAW_FILE = Path(__file__).with_name("scaling_law.json")
+
+
+class Span(BaseModel):
+    """Where the runs were that a law was fitted on, the smallest and the largest."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    low: float
+    high: float
+
+    def beyond(self, value: float) -> float:
+        """How many times further out a value is than any run; 1 within."""
+        return max(1.0, value / self.high, self.low / value)
+
+
+class Law(BaseModel):
+    """Constants of the law, and where they come from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    floor: float = Field(gt=0, description="E: bits per byte that no model gets below")
+    parameter_factor: float = Field(gt=0, description="A")
+    parameter_exponent: float = Field(gt=0, description="alpha")
+    token_factor: float = Field(gt=0, description="B")
+    token_exponent: float = Field(gt=0, description="beta")
+    idle_exponent: float = Field(ge=0, le=1, description="g: what experts count that a token does not meet")
+    repeats: float = Field(gt=0, description="R: readings after which a token teaches nothing new")
+    spread: float = Field(ge=0, description="standard deviation of the fit's residuals, of the logarithm")
+    parameters: Span = Field(description="N of the runs")
+    tokens: Span = Field(description="tokens of the runs, repeats counted")
+    runs: int = Field(description="how many runs it was fitted on")
+    corpus: str = Field(description="what the runs were trained on")
+
+    @classmethod
+    @cache
+    def read(cls) -> Self:
+        """The law that `python -m benchmarks.scaling fit` wrote."""
+        return cls.model_validate(json.loads(LAW_FILE.read_text(encoding="utf-8")))
+
+    def bits_per_byte(self, shape: Shape, *, tokens: float, unique: float) -> float:
+        """Of held-out text.
+
+        Args:
+            shape: of the model.
+            tokens: that it is trained on, repeats counted.
+            unique: different tokens of the corpus.
+        """
+        worth = worth_of_tokens(tokens, unique=unique, repeats=self.repeats)
+        lack = self.parameter_factor / self.worth_of(shape) ** self.parameter_exponent
+        return self.floor + lack + self.token_factor / worth**self.token_exponent
+
+    def worth_of(self, shape: Shape) -> float:
+        """N: what a shape's parameters are worth, in parameters of a dense model."""
+        return worth_of_parameters(*multiplied(shape), idle_exponent=self.idle_exponent)
+
+    def beyond(self, shape: Shape, tokens: float) -> float:
+        """How many times further out than any run of the fit this is, in parameters or tokens."""
+        return max(self.parameters.beyond(self.worth_of(shape)), self.tokens.beyond(tokens))
+
+
+def multiplied(shape: Shape) -> tuple[int, int]:
+    """Active and total parameters without the embedding."""
+    embedding = shape.vocab_size * shape.width
+    return active_parameters(shape) - embedding, total_parameters(shape) - embedding
+
+
+def worth_of_parameters(active: float, total: float, *, idle_exponent: float) -> float:
+    """N, as above."""
+    return float(active ** (1 - idle_exponent) * total**idle_exponent)
+
+
+def worth_of_tokens(tokens: float, *, unique: float, repeats: float) -> float:
+    """D, as above."""
+    if tokens <= unique:
+        return tokens
+    return unique + unique * repeats * -math.expm1(-(tokens / unique - 1) / repeats)

@@ -1,0 +1,53 @@
+"""The law falls with parameters, experts and tokens, and a token read again teaches less."""
+
+import math
+
+import pytest
+
+from tasks.algorithm.scaling_law import Law, Span, multiplied, worth_of_parameters, worth_of_tokens
+
+LAW = Law(
+    floor=0.5, parameter_factor=10.0, parameter_exponent=0.3, token_factor=20.0, token_exponent=0.25, idle_exponent=0.2,
+    repeats=4.0, spread=0.01, parameters=Span(low=1e5, high=1e6), tokens=Span(low=1e5, high=1e6), runs=9, corpus="x",
+)  # fmt: skip
+
+
+def test_by_hand(tiny):
+    shape = tiny.shape(n_experts=4, top_k=2)
+    active, total = multiplied(shape)
+    assert total - active == 1 * (4 - 2) * 3 * 16 * 8
+    n = active**0.8 * total**0.2
+    said = LAW.bits_per_byte(shape, tokens=1e5, unique=1e6)
+    assert said == pytest.approx(0.5 + 10 / n**0.3 + 20 / 1e5**0.25)
+
+
+def test_more_of_anything_is_better(tiny):
+    base = LAW.bits_per_byte(tiny.shape(), tokens=1e5, unique=1e6)
+    assert LAW.bits_per_byte(tiny.shape(width=32), tokens=1e5, unique=1e6) < base
+    assert LAW.bits_per_byte(tiny.shape(n_experts=16), tokens=1e5, unique=1e6) < base
+    assert LAW.bits_per_byte(tiny.shape(), tokens=2e5, unique=1e6) < base
+    assert LAW.bits_per_byte(tiny.shape(), tokens=1e5, unique=5e4) > base
+
+
+def test_a_dense_model_is_worth_its_parameters():
+    assert worth_of_parameters(1000, 1000, idle_exponent=0.3) == pytest.approx(1000)
+
+
+def test_tokens_read_again():
+    assert worth_of_tokens(500, unique=1000, repeats=4) == 500
+    twice = worth_of_tokens(2000, unique=1000, repeats=4)
+    assert twice == pytest.approx(1000 + 4000 * (1 - math.exp(-1 / 4)))
+    assert 1000 < twice < 2000
+    # In the end as much as each token read 1 + `repeats` times anew.
+    assert worth_of_tokens(1e9, unique=1000, repeats=4) == pytest.approx(5000)
+
+
+def test_beyond_says_how_far_out():
+    span = Span(low=100.0, high=1000.0)
+    assert [span.beyond(value) for value in (50, 100, 500, 3000)] == [2, 1, 1, 3]
+
+
+def test_the_law_that_is_kept_can_be_read():
+    law = Law.read()
+    assert law.runs > 0
+    assert 0 < law.floor < 1.2
