@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy.optimize import least_squares
 
-from tasks.algorithm.scaling_law import LAW_FILE, Law, Span, multiplied
+from tasks.algorithm.scaling_law import LAW_FILE, Law, Span, idle_exponent, multiplied
 from tasks.report import write_json
 
 RUNS_FILE = Path(__file__).with_name("scaling.json")
@@ -50,9 +50,9 @@ GRID: tuple[dict[str, Any], ...] = (
     _spec(64, 3, 64, 512), _spec(48, 3, 0, 768), _spec(96, 4, 16, 512),
     _spec(80, 3, 16, 384, test=True), _spec(80, 3, 16, 384, unique=128, test=True),
     _spec(64, 3, 16, 512, unique=128), _spec(64, 3, 4, 512), _spec(96, 4, 0, 256), _spec(96, 4, 64, 256),
-    _spec(64, 4, 8, 512, test=True), _spec(112, 4, 32, 256, test=True), _spec(160, 4, 16, 128, test=True),
-    _spec(128, 4, 0, 256, test=True), _spec(192, 5, 16, 128), _spec(64, 3, 16, 1024, unique=256),
-    _spec(64, 3, 0, 256), _spec(48, 3, 64, 256), _spec(128, 4, 16, 1024),
+    _spec(64, 3, 16, 1024, unique=256), _spec(64, 4, 8, 1024, test=True), _spec(64, 3, 16, 1024, unique=1024),
+    _spec(96, 4, 16, 1024), _spec(112, 4, 32, 256, test=True), _spec(128, 4, 0, 256, test=True),
+    _spec(160, 4, 16, 256, test=True), _spec(128, 4, 16, 1024), _spec(48, 3, 16, 1536),
 )  # fmt: skip
 
 
@@ -151,9 +151,12 @@ def fit(runs: list[dict[str, Any]]) -> Law:
     active, total = (np.array(side, dtype=float) for side in zip(*sides, strict=True))
     tokens, unique = (np.array([run[key] for run in runs], dtype=float) for key in ("tokens", "unique"))
 
+    def worth_of(idle: float) -> NDArray[np.float64]:
+        return active * (total / active) ** np.array([idle_exponent(idle, each) for each in tokens])
+
     def predicted(point: NDArray[np.float64]) -> NDArray[np.float64]:
         floor, a, alpha, b, beta, idle, repeats = _constants(point)
-        worth = active ** (1 - idle) * total**idle
+        worth = worth_of(idle)
         again = np.maximum(tokens / unique - 1, 0)
         data = np.minimum(tokens, unique) + unique * repeats * -np.expm1(-again / repeats)
         return np.asarray(np.log(floor + a / worth**alpha + b / data**beta))
@@ -170,7 +173,7 @@ def fit(runs: list[dict[str, Any]]) -> Law:
     ]
     best = min(found, key=lambda each: float(each.cost))
     floor, a, alpha, b, beta, idle, repeats = (float(f"{value:.6g}") for value in _constants(best.x))
-    worth = active ** (1 - idle) * total**idle
+    worth = worth_of(idle)
     return Law(
         floor=floor, parameter_factor=a, parameter_exponent=alpha, token_factor=b, token_exponent=beta,
         idle_exponent=idle, repeats=repeats, spread=round(float(np.std(predicted(best.x) - measured)), 5),

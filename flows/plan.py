@@ -1,5 +1,6 @@
 """`abcd plan`: what a budget buys on a machine, and the choice written into params.yaml."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,13 +14,25 @@ from infra.settings import Settings
 from tasks import params
 from tasks.algorithm.blueprint import Blueprint
 from tasks.algorithm.machines import PUBLISHED, Machine, PlanError, published
-from tasks.algorithm.plan import Corpus, Plan, Planner
+from tasks.algorithm.plan import Corpus, Kind, Plan, Planner
 from tasks.report import Report, write_json
 
 # Of Python's standard library with preset nano's vocabulary, for text that nobody has packed yet.
 _BYTES_PER_TOKEN, _VOCABULARY = 3.09, 2048
 _THIS = "this"
 _HOURS_FROM = 7200
+
+
+class Only(StrEnum):
+    """A kind of model, as a word of the command line."""
+
+    dense = "dense"
+    mixture = "mixture"
+
+    @property
+    def kind(self) -> Kind:
+        """As the planner calls it."""
+        return "dense" if self is Only.dense else "mixture of experts"
 
 
 def plan(
@@ -37,6 +50,9 @@ def plan(
     ] = None,
     corpus_mb: Annotated[
         float | None, typer.Option(min=0, help="MB of different text to train on; what is packed if not given.")
+    ] = None,
+    only: Annotated[
+        Only | None, typer.Option(help="Choose among models of one kind; the better one if not given.")
     ] = None,
     write: Annotated[bool, typer.Option("--write", help="Put the choice into params.yaml, comments kept.")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the plan as JSON.")] = None,
@@ -61,7 +77,7 @@ def plan(
     known = _measured(settings, console) if is_here else published(machine, workers=gpus, mfu=mfu)
     seconds = _seconds(known, minutes=minutes, gpu_hours=gpu_hours, money=money, price=price)
     hourly = price * known.workers if price and known.device == "gpu" else price
-    made = Planner(known, corpus, price=hourly).plan(seconds, params=given)
+    made = Planner(known, corpus, price=hourly, only=only.kind if only else None).plan(seconds, params=given)
     plan_table.show(made, console)
     if json_file:
         write_json(json_file, made.model_dump(mode="json"))

@@ -22,7 +22,9 @@ def show(plan: Plan, console: Console) -> None:
     )
     console.print(_compared(plan))
     console.print(_ladder(plan))
-    known = f"MFU of {machine.mfu:.0%} assumed; {machine.source}" if machine.mfu else "measured just now"
+    known = "measured just now"
+    if machine.mfu and machine.dense_mfu:
+        known = f"MFU of {machine.mfu:.0%} (dense {machine.dense_mfu:.0%}) assumed; {machine.source}"
     console.print(f"machine    {machine.name}, {machine.workers} workers; {known}", highlight=False)
     console.print(
         f"law        fitted on {plan.law.runs} runs on {plan.law.corpus}, spread {plan.law.spread:.1%}"

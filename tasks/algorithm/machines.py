@@ -1,7 +1,7 @@
 """Machines that a plan is made for: this one, as measured, or a GPU as its maker states it; seconds of a step on each.
 
-A published GPU is `peak x MFU`: operations that count over what the chip could do. Public MoE trainers reach 15 to 33 %
-on H100 (docs/plan.md), so a plan states which share it takes.
+A published GPU is `peak x MFU`: operations that count over what the chip could do. What public trainers reached is in
+docs/plan.md; a plan says which share it takes.
 """
 
 import math
@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from tasks.algorithm.blueprint import Blueprint
 from tasks.algorithm.work import work_of
 
+# Assumed of bf16 training on a published GPU: between what public trainers reached (`python -m benchmarks.published`).
+MFU, DENSE_MFU = 0.3, 0.45
 _GIB = 1 << 30
 _FP32_BYTES = 4
 
@@ -30,7 +32,7 @@ class Probe(BaseModel):
     training_flops: float = Field(description="operations a token, as `cost.flops_per_token` counts them")
     seconds_per_step: float = Field(description="of one worker that does a whole step alone")
     modelled: float = Field(description="seconds that speeds of products and memory alone give for it")
-    calls: float = Field(description="layers that are entered in a step, as `work.py` counts them")
+    calls: int = Field(description="layers that are entered in a step, as `work.py` counts them")
 
 
 class Machine(BaseModel):
@@ -49,7 +51,10 @@ class Machine(BaseModel):
     call_seconds: float = Field(default=0.0, description="for each layer and micro-shard, whatever its size")
     exchange_bytes_per_second: float | None = Field(default=None, description="of gradients between workers")
     peak_flops: float = Field(description="FLOP/s of one worker, of its best product, or as published")
-    mfu: float | None = Field(default=None, description="assumed share of the peak; null: seconds are measured ones")
+    mfu: float | None = Field(
+        default=None, description="assumed share of the peak, of a mixture of experts; null: measured"
+    )
+    dense_mfu: float | None = Field(default=None, description="the same, of a dense model")
     probes: tuple[Probe, ...] = ()
     source: str = Field(default="measured", description="where the figures are from")
 
@@ -73,7 +78,7 @@ class Machine(BaseModel):
         """Seconds of a step's products and of what it moves, with `workers` of them; and of what they exchange."""
         work = work_of(blueprint.shape, blueprint.training)
         multiply = (self._multiply(work.products.items()) + self._multiply(work.shared.items())) / workers
-        move = (work.moved_bytes / workers + work.weight_bytes) / self.bytes_per_second
+        move = work.weight_bytes / self.bytes_per_second
         weights = _FP32_BYTES * blueprint.total_parameters
         # Gradients are summed, Muon's directions collected: each goes to a worker and comes back.
         speed = self.exchange_bytes_per_second
@@ -106,11 +111,12 @@ class Machine(BaseModel):
 def _gpu(name: str, *, tera: float, gigabytes: float, terabytes_per_second: float, source: str) -> Machine:
     return Machine(
         name=name, device="gpu", workers=1, memory_bytes=int(gigabytes * 1e9), peak_flops=tera * 1e12,
-        bytes_per_second=terabytes_per_second * 1e12, mfu=0.3, source=source, program_bytes=2 * _GIB,
+        bytes_per_second=terabytes_per_second * 1e12, mfu=MFU, dense_mfu=DENSE_MFU,
+        program_bytes=2 * _GIB, source=source,
     )  # fmt: skip
 
 
-# Dense bf16 products, memory and its speed, as the makers state them: half of what they state "with sparsity".
+# bf16 products, memory and its speed, as the makers state them: half of what they state "with sparsity".
 _NVIDIA = "https://www.nvidia.com/en-us/data-center"
 PUBLISHED: Mapping[str, Machine] = {
     machine.name: machine
@@ -137,4 +143,5 @@ def published(name: str, *, workers: int = 1, mfu: float | None = None) -> Machi
     if name not in PUBLISHED:
         raise PlanError(f"no machine {name!r}: known are {', '.join(PUBLISHED)}; leave it out to measure this one")
     known = PUBLISHED[name]
-    return known.model_copy(update={"workers": workers, "mfu": mfu or known.mfu})
+    said = {"mfu": mfu, "dense_mfu": mfu} if mfu else {}
+    return known.model_copy(update={"workers": workers, **said})

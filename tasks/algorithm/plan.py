@@ -136,10 +136,12 @@ class _Candidate(NamedTuple):
 class Planner:
     """All that fits on a machine and can learn from a corpus."""
 
-    def __init__(self, machine: Machine, corpus: Corpus, *, law: Law | None = None, price: float | None = None) -> None:
+    def __init__(
+        self, machine: Machine, corpus: Corpus, *, price: float | None = None, only: Kind | None = None
+    ) -> None:
         if corpus.bytes <= 0:
             raise PlanError("the corpus has no tokens; add text to discover.sources and run `abcd run`, or --corpus-mb")
-        self.machine, self.corpus, self.law, self._price = machine, corpus, law or Law.read(), price
+        self.machine, self.corpus, self.law, self._price, self._only = machine, corpus, Law.read(), price, only
 
     @cached_property
     def _candidates(self) -> list[_Candidate]:
@@ -189,8 +191,8 @@ class Planner:
         said = {"blueprint": {"preset": preset, **values}, "discover": {"sources": ["planned"]}, "train": training}
         return parse(said, origin="the plan")
 
-    def best(self, budget_seconds: float, *, kind: str | None = None) -> Option | None:
-        """What reaches the fewest bits per byte in a time; null if it is too short for any.
+    def best(self, budget_seconds: float, *, kind: Kind | None = None) -> Option | None:
+        """What reaches the fewest bits per byte in a time, of one kind if asked; null if it is too short for any.
 
         Raises:
             PlanError: no model fits into the memory.
@@ -257,7 +259,7 @@ class Planner:
         Raises:
             PlanError: the budget is too small, or no model fits into the memory.
         """
-        choice = self.best(budget_seconds)
+        choice = self.best(budget_seconds, kind=self._only)
         if choice is None:
             raise PlanError(
                 f"{budget_seconds:,.0f} s on {self.machine.name} are too short for {MIN_STEPS} optimizer steps of the "
@@ -266,7 +268,11 @@ class Planner:
         kinds = [self.best(budget_seconds, kind=kind) for kind in get_args(Kind) if kind != choice.kind]
         given = [self.of(params, budget_seconds)] if params else []
         ladder = tuple(
-            Rung(times=times, budget_seconds=times * budget_seconds, option=self.best(times * budget_seconds))
+            Rung(
+                times=times,
+                budget_seconds=times * budget_seconds,
+                option=self.best(times * budget_seconds, kind=self._only),
+            )
             for times in _LADDER
         )
         return Plan(

@@ -68,6 +68,14 @@ def test_a_plan_for_another_machine_foretells_nothing_of_this_one(ask, settings:
     assert Prediction.of(settings, Blueprint.make(written)) is None
 
 
+@pytest.mark.parametrize(("word", "kind"), [("dense", "dense"), ("mixture", "mixture of experts")])
+def test_one_kind_alone_if_asked(ask, tmp_path: Path, word: str, kind: str):
+    ask("--minutes", "5", "--only", word, "--json", str(tmp_path / "plan.json"))
+    kept = json.loads((tmp_path / "plan.json").read_text())
+    assert kept["choice"]["kind"] == kind
+    assert {rung["option"]["kind"] for rung in kept["ladder"]} == {kind}
+
+
 def test_money_buys_hours_at_a_price(ask, tmp_path: Path):
     for arguments in (["--money", "16", "--price", "2"], ["--gpu-hours", "8"], ["--minutes", "60"]):
         ask(

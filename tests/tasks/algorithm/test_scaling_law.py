@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from tasks.algorithm.scaling_law import Law, Span, multiplied, worth_of_parameters, worth_of_tokens
+from tasks.algorithm.scaling_law import Law, Span, idle_exponent, multiplied, worth_of_tokens
 
 LAW = Law(
     floor=0.5, parameter_factor=10.0, parameter_exponent=0.3, token_factor=20.0, token_exponent=0.25, idle_exponent=0.2,
@@ -16,7 +16,7 @@ def test_by_hand(tiny):
     shape = tiny.shape(n_experts=4, top_k=2)
     active, total = multiplied(shape)
     assert total - active == 1 * (4 - 2) * 3 * 16 * 8
-    n = active**0.8 * total**0.2
+    n = active**0.8 * total**0.2  # below half a million tokens
     said = LAW.bits_per_byte(shape, tokens=1e5, unique=1e6)
     assert said == pytest.approx(0.5 + 10 / n**0.3 + 20 / 1e5**0.25)
 
@@ -29,8 +29,14 @@ def test_more_of_anything_is_better(tiny):
     assert LAW.bits_per_byte(tiny.shape(), tokens=1e5, unique=5e4) > base
 
 
-def test_a_dense_model_is_worth_its_parameters():
-    assert worth_of_parameters(1000, 1000, idle_exponent=0.3) == pytest.approx(1000)
+def test_idle_experts_are_worth_more_the_more_tokens_there_are(tiny):
+    assert idle_exponent(0.2, 1e5) == idle_exponent(0.2, 5e5) == 0.2
+    # At 10^12 what 0.85 of 17.5 billion parameters do is what 6.1 billion of a dense model do.
+    assert 0.85 * (17.5 / 0.85) ** idle_exponent(0.2, 1e12) == pytest.approx(6.1)
+    assert 0.2 < idle_exponent(0.2, 1e9) < idle_exponent(0.2, 1e10) < idle_exponent(0.2, 1e13) < 1
+    dense, mixture = tiny.shape(n_dense_layers=2), tiny.shape(n_experts=64)
+    assert LAW.worth_of(dense, 1e12) == pytest.approx(multiplied(dense)[0])
+    assert LAW.worth_of(mixture, 1e12) > LAW.worth_of(mixture, 1e5) > multiplied(mixture)[0]
 
 
 def test_tokens_read_again():

@@ -83,7 +83,7 @@ def test_the_stage_from_files_to_tokens(workspace, corpus):
     workspace.run(*STAGE)
     report = Report.read(workspace.out("pack"))
     raw = Contract.read_all(RAW)
-    assert check(raw, tables_of(workspace.out("ingest"), raw)).broken == ()
+    assert check(raw, *tables_of(workspace.out("ingest"), raw)).broken == ()
     assert report.facts["held_out"]["documents"] == 30
     assert report.facts["train"]["documents"] > 100
     assert report.facts["train"]["bytes_per_token"] > 2
