@@ -211,6 +211,9 @@ class Train(Section):
     )
     learning_rate: float = Field(gt=0, le=10, description="peak rate of Muon, for matrices")
     adamw_learning_rate: float = Field(gt=0, le=10, description="peak rate of AdamW, for all the rest")
+    muon_per_head: bool = Field(
+        default=True, description="whether Muon takes what makes queries, keys and values as one matrix a head"
+    )
     weight_decay: float = Field(ge=0, le=1, description="decoupled weight decay of matrices")
     warmup_share: float = Field(ge=0, le=1, description="share of steps in which the rate rises to its peak")
     decay_share: float = Field(ge=0, le=1, description="share of steps in which the rate falls to zero")

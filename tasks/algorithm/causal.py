@@ -7,14 +7,17 @@ Where a sequence has several documents, a position sees those of its own alone (
 section 3.2): products with documents that end before a block are not made.
 """
 
+from collections.abc import Iterator
 from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tasks.algorithm.products import has_kernels
+
 # B sequences, S positions, H heads, Q features of queries and keys, V of values; one block: X queries, Y keys.
-_BLOCK = 64
+_BLOCK = 128
 
 
 def causal_attention(
@@ -70,59 +73,69 @@ class _BlockAttention(torch.autograd.Function):
     def forward(
         ctx: Any, q_BSHQ: Tensor, k_BSHQ: Tensor, v_BSHV: Tensor, scale: float, starts_BS: Tensor | None
     ) -> Tensor:
-        out_BSHV = torch.empty_like(v_BSHV, memory_format=torch.contiguous_format)
-        keep, kept, length = any(ctx.needs_input_grad), [], q_BSHQ.shape[1]
-        future_1SS = q_BSHQ.new_full((1, length, length), -torch.inf).triu(1)
-        places_S = torch.arange(length)
-        ctx.blocks = [_blocks(length, starts_S) for starts_S in _rows(starts_BS, len(q_BSHQ))]
-        sequences = _sequences(q_BSHQ, k_BSHQ, v_BSHV, out_BSHV)
-        for row, ((q_HSQ, k_HSQ, v_HSV, out_HSV), blocks) in enumerate(zip(sequences, ctx.blocks, strict=True)):
-            for start, end, first, is_mixed in blocks:
-                mask_1XY = future_1SS[:, start:end, first:end]
-                if is_mixed and starts_BS is not None:
-                    others_XY = places_S[first:end] < starts_BS[row, start:end].unsqueeze(1)
-                    mask_1XY = mask_1XY.masked_fill(others_XY, -torch.inf)
-                scores_HXY = torch.baddbmm(mask_1XY, q_HSQ[:, start:end], k_HSQ[:, first:end].mT, alpha=scale)
-                weights_HXY = scores_HXY.softmax(dim=-1)
-                out_HSV[:, start:end].baddbmm_(weights_HXY, v_HSV[:, first:end], beta=0)
-                if keep:
-                    kept.append(weights_HXY)
-        ctx.save_for_backward(q_BSHQ, k_BSHQ, v_BSHV, *kept)
+        q_BHSQ, k_BHSQ, v_BHSV = (_by_head(t) for t in (q_BSHQ, k_BSHQ, v_BSHV))
+        out_BHSV, kept, keep = torch.empty_like(v_BHSV), [], any(ctx.needs_input_grad)
+        ctx.blocks = list(_blocks(q_BHSQ.shape[2], starts_BS, len(q_BHSQ)))
+        for row, queries, keys, begins_X, ends_X in ctx.blocks:
+            weights_HXY = torch.bmm(q_BHSQ[row, :, queries], k_BHSQ[row, :, keys].mT)
+            _softmax(weights_HXY, begins_X, ends_X, scale)
+            torch.bmm(weights_HXY, v_BHSV[row, :, keys], out=out_BHSV[row, :, queries])
+            if keep:
+                kept.append(weights_HXY)
+        ctx.save_for_backward(q_BHSQ, k_BHSQ, v_BHSV, *kept)
         ctx.scale = scale
-        return out_BSHV
+        return out_BHSV.transpose(1, 2)
 
     @staticmethod
     def backward(ctx: Any, grad_BSHV: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
-        q_BSHQ, k_BSHQ, v_BSHV, *kept = ctx.saved_tensors
-        weights, scale = iter(kept), ctx.scale
-        gq_BSHQ, gk_BSHQ, gv_BSHV = torch.empty_like(q_BSHQ), torch.zeros_like(k_BSHQ), torch.zeros_like(v_BSHV)
-        sequences = _sequences(q_BSHQ, k_BSHQ, v_BSHV, gq_BSHQ, gk_BSHQ, gv_BSHV, grad_BSHV)
-        for (q, k, v, gq, gk, gv, grad), blocks in zip(sequences, ctx.blocks, strict=True):
-            for start, end, first, _ in blocks:
-                weights_HXY, grad_HXV = next(weights), grad[:, start:end]
-                gv[:, first:end].baddbmm_(weights_HXY.mT, grad_HXV)
-                gweights_HXY = torch.bmm(grad_HXV, v[:, first:end].mT)
-                # d scores = w * (g - sum(w * g)), as the softmax's own gradient does it.
-                gscores_HXY = torch._softmax_backward_data(gweights_HXY, weights_HXY, -1, weights_HXY.dtype)
-                gq[:, start:end].baddbmm_(gscores_HXY, k[:, first:end], beta=0, alpha=scale)
-                gk[:, first:end].baddbmm_(gscores_HXY.mT, q[:, start:end], alpha=scale)
-        return gq_BSHQ, gk_BSHQ, gv_BSHV, None, None
+        q_BHSQ, k_BHSQ, v_BHSV, *kept = ctx.saved_tensors
+        grad_BHSV = _by_head(grad_BSHV)
+        gq_BHSQ, gk_BHSQ, gv_BHSV = torch.empty_like(q_BHSQ), torch.zeros_like(k_BHSQ), torch.zeros_like(v_BHSV)
+        for (row, queries, keys, _, _), weights_HXY in zip(ctx.blocks, kept, strict=True):
+            grad_HXV = grad_BHSV[row, :, queries]
+            gv_BHSV[row, :, keys].baddbmm_(weights_HXY.mT, grad_HXV)
+            gscores_HXY = torch.bmm(grad_HXV, v_BHSV[row, :, keys].mT)
+            gscores_HXY = _softmax_backward(weights_HXY, gscores_HXY, ctx.scale)
+            torch.bmm(gscores_HXY, k_BHSQ[row, :, keys], out=gq_BHSQ[row, :, queries])
+            gk_BHSQ[row, :, keys].baddbmm_(gscores_HXY.mT, q_BHSQ[row, :, queries])
+        return gq_BHSQ.transpose(1, 2), gk_BHSQ.transpose(1, 2), gv_BHSV.transpose(1, 2), None, None
 
 
-def _rows(starts_BS: Tensor | None, batch: int) -> list[list[int] | None]:
-    return [None] * batch if starts_BS is None else starts_BS.tolist()
+def _by_head(t_BSHX: Tensor) -> Tensor:
+    """(B, H, S, X), each head's features one after the other: a batch of products that stays in a CPU's cache."""
+    return t_BSHX.transpose(1, 2).contiguous()
 
 
-def _blocks(length: int, starts_S: list[int] | None) -> list[tuple[int, int, int, bool]]:
-    """Queries of a block, from and to; the first key that one of them sees; whether another of them must not see it."""
-    blocks = []
-    for start in range(0, length, _BLOCK):
-        end = min(start + _BLOCK, length)
-        first, last = (starts_S[start], starts_S[end - 1]) if starts_S else (0, 0)
-        blocks.append((start, end, first, last > first))
-    return blocks
+def _blocks(length: int, starts_BS: Tensor | None, batch: int) -> Iterator[tuple[int, slice, slice, Tensor, Tensor]]:
+    """Sequence, queries and keys of a block; from which to before which of these keys each query sees.
+
+    Keys begin with a whole block of queries, so that products are of few sizes.
+    """
+    begins_BS = torch.zeros(batch, length, dtype=torch.int64) if starts_BS is None else starts_BS
+    ends_S = torch.arange(1, length + 1)
+    for row, firsts in enumerate(begins_BS[:, ::_BLOCK].tolist()):
+        for start, first in zip(range(0, length, _BLOCK), firsts, strict=True):
+            queries = slice(start, min(start + _BLOCK, length))
+            keys = slice(first // _BLOCK * _BLOCK, queries.stop)
+            yield row, queries, keys, begins_BS[row, queries] - keys.start, ends_S[queries] - keys.start
 
 
-def _sequences(*tensors_BSHX: Tensor) -> list[tuple[Tensor, ...]]:
-    """Views (H, S, X) of each sequence: its heads are one batch of products that stays in the CPU's cache."""
-    return list(zip(*(t.transpose(1, 2).unbind(0) for t in tensors_BSHX), strict=True))
+def _softmax(scores_HXY: Tensor, begins_X: Tensor, ends_X: Tensor, scale: float) -> None:
+    """Softmax in place of `scale` times what each query sees; zero for what it does not."""
+    if has_kernels(scores_HXY):
+        from tasks.algorithm import kernels
+
+        kernels.softmax(scores_HXY.numpy(), begins_X.numpy(), ends_X.numpy(), scale)
+        return
+    places_Y = torch.arange(scores_HXY.shape[-1])
+    unseen_XY = (places_Y < begins_X.unsqueeze(1)) | (places_Y >= ends_X.unsqueeze(1))
+    scores_HXY.copy_((scores_HXY * scale).masked_fill_(unseen_XY, -torch.inf).softmax(dim=-1))
+
+
+def _softmax_backward(weights_HXY: Tensor, grad_HXY: Tensor, scale: float) -> Tensor:
+    if has_kernels(grad_HXY):
+        from tasks.algorithm import kernels
+
+        kernels.softmax_backward(weights_HXY.numpy(), grad_HXY.numpy(), scale)
+        return grad_HXY
+    return torch._softmax_backward_data(grad_HXY, weights_HXY, -1, weights_HXY.dtype).mul_(scale)

@@ -8,7 +8,7 @@ from tasks.params import Train
 _FP32_BYTES = 4
 # As in cross_entropy.py and causal.py: rows of logits that exist at once, queries of a block of attention.
 _LOGITS_ROWS = 512
-_QUERY_BLOCK = 64
+_QUERY_BLOCK = 128
 
 
 class Memory(BaseModel):
@@ -116,13 +116,13 @@ def _kept_in_layers(shape: Shape) -> list[int]:
         + 2 * shape.q_lora_rank
         + 2 * shape.kv_lora_rank
         + shape.qk_rope_head_dim
-        + heads * (2 * shape.qk_head_dim + shape.qk_nope_head_dim + 2 * shape.v_head_dim)
+        + heads * (2 * shape.qk_head_dim + 2 * shape.v_head_dim)
         + heads * seen
     )
-    # SwiGLU keeps gate, up, the sigmoid and the product.
-    dense = 2 * shape.width + 4 * shape.dense_ffn_width
-    experts = 4 * (shape.top_k + shape.n_shared_experts) * shape.expert_ffn_width
-    moe = (2 + shape.top_k) * shape.width + experts + shape.n_experts
+    # SwiGLU keeps gate and up, the matrix after it their product; routed experts compute products again.
+    dense = 2 * shape.width + 3 * shape.dense_ffn_width
+    experts = (2 * shape.top_k + 3 * shape.n_shared_experts) * shape.expert_ffn_width
+    moe = 2 * shape.width + experts + shape.n_experts
     n_dense = _layers(shape) - shape.n_routers
     return [attention + dense] * n_dense + [attention + moe] * shape.n_routers
 

@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tasks.algorithm.products import has_kernels
+
 # T tokens, D width, V vocabulary, C tokens of a chunk.
 _CHUNK_TOKENS = 512
 
@@ -56,7 +58,13 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
 
 def _losses(logits_CV: Tensor, targets_C1: Tensor) -> tuple[Tensor, Tensor]:
-    """Loss of each token of a chunk (C,), and the softmax (C, V)."""
+    """Loss of each token of a chunk (C,), and the softmax (C, V), which may stand where the logits were."""
+    if has_kernels(logits_CV):
+        from tasks.algorithm import kernels
+
+        losses_C = logits_CV.new_empty(len(logits_CV))
+        kernels.cross_entropy(logits_CV.numpy(), targets_C1.numpy(), losses_C.numpy())
+        return losses_C, logits_CV
     margin_C1 = logits_CV.amax(dim=1, keepdim=True) - logits_CV.gather(1, targets_C1)
     softmax_CV = logits_CV.softmax(dim=1)
     # -log p[target] = (highest - target's logit) - log p[highest]: one exponential a logit serves loss and gradient,

@@ -20,13 +20,16 @@ _ADAMW_BETAS = (0.9, 0.95)
 _ADAMW_EPS = 1e-8
 # Not matrices in Muon's sense: their rows are looked up, or are classifiers of their own.
 _ADAMW_NAMES = ("embed_tokens.weight", "lm_head.weight", "mlp.gate.weight")
+# Rows are features of one head after the other. GLM-5 takes each head's apart (https://arxiv.org/abs/2602.15763,
+# "Muon Split"); Muon as it was published takes all of a matrix.
+_HEADS_NAMES = ("q_b_proj.weight", "kv_b_proj.weight")
 # Matrices of this size together, with what is made of them, stay in the second cache of a CPU core.
 _CHUNK_BYTES = 1 << 19
 
 
-# Updates of weights, by name -> their directions, in the same order and of the same shapes. This is a third of the work
-# of a small step and the same on all workers: `tasks/compute/share.py` shares it out.
-Directions = Callable[[Mapping[str, Tensor]], Sequence[Tensor]]
+# Updates of weights, by name, and how many heads' rows are taken apart -> directions, in the same order and of the same
+# shapes. This is a third of the work of a small step and the same on all workers: `tasks/compute/share.py` shares it out.
+Directions = Callable[[Mapping[str, Tensor], int], Sequence[Tensor]]
 
 
 class Optimizer:
@@ -37,6 +40,7 @@ class Optimizer:
         training: the rates.
         directions: makes Muon's directions of as many rows.
         shapes: of the whole weights.
+        n_heads: of the model.
     """
 
     def __init__(
@@ -45,15 +49,18 @@ class Optimizer:
         training: Train,
         directions: Directions,
         shapes: Mapping[str, torch.Size],
+        *,
+        n_heads: int,
     ) -> None:
         self._training = training
         self._directions = directions
+        self._heads = n_heads if training.muon_per_head else 1
         self._matrices: dict[str, nn.Parameter] = {}
         self._others: dict[str, nn.Parameter] = {}
         for name, weight in weights.items():
             is_matrix = weight.dim() >= 2 and not name.endswith(_ADAMW_NAMES)
             (self._matrices if is_matrix else self._others)[name] = weight
-        self._scales = {name: _scale(name, shapes[name]) for name in self._matrices}
+        self._scales = {name: _scale(name, shapes[name], self._heads) for name in self._matrices}
         self._momentum = {name: torch.zeros_like(weight) for name, weight in self._matrices.items()}
         self._adamw = {
             "exp_avg": {name: torch.zeros_like(weight) for name, weight in self._others.items()},
@@ -79,7 +86,7 @@ class Optimizer:
             if weight.grad is not None:
                 momentum = self._momentum[name].lerp_(weight.grad, 1 - _MOMENTUM)
                 updates[name] = weight.grad.lerp(momentum, _MOMENTUM)
-        for name, direction in zip(updates, self._directions(updates), strict=True):
+        for name, direction in zip(updates, self._directions(updates, self._heads), strict=True):
             weight = self._matrices[name]
             weight.mul_(1 - rate * self._training.weight_decay)
             weight.add_(direction, alpha=-rate * self._scales[name])
@@ -91,8 +98,8 @@ class Optimizer:
         gradients = [weight.grad for weight in weights if weight.grad is not None]
         means, squares, steps = ([self._adamw[kind][name] for name in names] for kind in self._adamw)
         adamw(
-            weights, gradients, means, squares, [], steps, foreach=False, amsgrad=False, maximize=False, lr=rate,
-            beta1=_ADAMW_BETAS[0], beta2=_ADAMW_BETAS[1], eps=_ADAMW_EPS, weight_decay=0.0,
+            weights, gradients, means, squares, [], steps, foreach=False, fused=True, amsgrad=False, maximize=False,
+            lr=rate, beta1=_ADAMW_BETAS[0], beta2=_ADAMW_BETAS[1], eps=_ADAMW_EPS, weight_decay=0.0,
         )  # fmt: skip
 
     def state_dict(self) -> dict[str, dict[str, Tensor]]:
@@ -114,12 +121,12 @@ def build_optimizer(model: Model, training: Train) -> Optimizer:
     """Optimizer for all weights of a model that lies whole here."""
     weights = dict(model.named_parameters())
     shapes = {name: weight.shape for name, weight in weights.items()}
-    return Optimizer(weights, training, orthogonalize_all, shapes)
+    return Optimizer(weights, training, orthogonalize_all, shapes, n_heads=model.shape.n_heads)
 
 
-def orthogonalize_all(updates: Mapping[str, Tensor]) -> list[Tensor]:
+def orthogonalize_all(updates: Mapping[str, Tensor], heads: int) -> list[Tensor]:
     """Directions of updates, each of its update's shape."""
-    return [orthogonalize(as_stack(name, update)).view_as(update) for name, update in updates.items()]
+    return [orthogonalize(as_stack(name, update, heads)).view_as(update) for name, update in updates.items()]
 
 
 def orthogonalize(matrices_NRC: Tensor) -> Tensor:
@@ -167,13 +174,18 @@ def _newton_schulz(x: Tensor) -> Tensor:
     return x.mT if tall else x
 
 
-def _scale(name: str, shape: torch.Size) -> float:
+def _scale(name: str, shape: torch.Size, heads: int) -> float:
     """Keeps the change of a layer's output the same for every width (Jordan, as above)."""
-    rows, columns = as_stack(name, torch.empty(shape, device="meta")).shape[1:]
+    rows, columns = as_stack(name, torch.empty(shape, device="meta"), heads).shape[1:]
     return float(max(1.0, rows / columns) ** 0.5)
 
 
-def as_stack(name: str, matrix: Tensor) -> Tensor:
-    """Matrices (N, R, C): stacked experts as they are, gate and up apart, a single matrix as a stack of one."""
+def as_stack(name: str, matrix: Tensor, heads: int) -> Tensor:
+    """Matrices (N, R, C): stacked experts as they are, gate and up apart, a single matrix as a stack of one.
+
+    What makes queries, keys and values of all heads is a stack of so many `heads`.
+    """
+    if name.endswith(_HEADS_NAMES):
+        return matrix.unflatten(0, (heads, -1))
     stack = matrix if matrix.dim() == 3 else matrix.unsqueeze(0)
     return stack.unflatten(1, (2, -1)).flatten(0, 1) if "gate_up_proj" in name else stack

@@ -15,8 +15,10 @@ from infra.storage import Store
 from tasks.algorithm.blueprint import Blueprint
 from tasks.algorithm.model import Model, initial_weights
 from tasks.algorithm.optimizer import Optimizer, clip_gradients, schedule
+from tasks.algorithm.products import widest_products
 from tasks.compute import checkpoint
-from tasks.compute.batches import Batches, Tokens
+from tasks.compute.batches import Batches, Shard
+from tasks.compute.feed import Feed
 from tasks.compute.meter import Meter, total
 from tasks.compute.spread import Place, Replicated, Spread
 from tasks.params import Train
@@ -55,8 +57,11 @@ class Run:
         self._spread = _spread(self.model, training, self.place, losses=2)  # nats, and those of multi-token prediction
         self._spread.fill(initial_weights(self.blueprint.shape, self._spread.shapes, training.seed))
         torch.manual_seed(training.seed)
-        self._optimizer = Optimizer(self._spread.weights, training, self._spread.directions, self._spread.shapes)
+        spread, n_heads = self._spread, self.blueprint.shape.n_heads
+        self._optimizer = Optimizer(spread.weights, training, spread.directions, spread.shapes, n_heads=n_heads)
         self._load_LE = torch.zeros_like(self.model.expert_counts_LE)
+        steps, masking = self.blueprint.steps, training.document_masking
+        self._feed = Feed(self._shards, device=self.place.device, steps=steps, document_masking=masking)
 
     @property
     def tokens(self) -> int:
@@ -98,13 +103,10 @@ class Run:
             Its mean loss in nats a token, and that of tokens further ahead.
         """
         training = self.blueprint.training
-        shards = self.batches.shards(self.step, training.micro_shards, rank=self.place.rank, workers=self.place.workers)
-        for shard in shards:
+        for windows in self._feed.take(self.step):
             sums = self._spread.start()
-            tokens_BS, targets_BS = self._put(shard.inputs), self._put(shard.targets)
-            starts_BS = self._put(shard.starts) if training.document_masking else None
             objective, nats, further = self.model.objective(
-                tokens_BS, targets_BS, starts_BS, training, recompute=self.recompute
+                windows.tokens_BS, windows.targets_BS, windows.starts_BS, training, recompute=self.recompute
             )
             objective.backward()
             sums += torch.stack((nats, further))
@@ -117,8 +119,14 @@ class Run:
             )
         return loss_now, further_now
 
-    def _put(self, tokens_BS: Tokens) -> torch.Tensor:
-        return torch.from_numpy(tokens_BS).to(self.place.device)
+    def _shards(self, step: int) -> list[Shard]:
+        place = self.place
+        return self.batches.shards(step, self.blueprint.training.micro_shards, rank=place.rank, workers=place.workers)
+
+    @property
+    def waited_seconds(self) -> float:
+        """How long steps have waited for their tokens so far."""
+        return self._feed.waited_seconds
 
     def _records_load(self) -> bool:
         steps = self.blueprint.steps
@@ -185,7 +193,7 @@ def train(run: Run, checkpoints: Checkpoints, watch: Callable[[Run, Meter], None
         checkpoints: rank 0 writes them, all read them.
         watch: called after each step.
     """
-    with _one_thread(run.place.device):
+    with own_arithmetic(run.place.device):
         # To main memory: a device may have no room for all workers' parts.
         found = checkpoint.load_newest(checkpoints.store, checkpoints.run)
         _agree(found[0] if found else 0, run.place)
@@ -201,8 +209,9 @@ def train(run: Run, checkpoints: Checkpoints, watch: Callable[[Run, Meter], None
             tokens_before=run.tokens,
         )
         while run.step < run.blueprint.steps:
+            waited = run.waited_seconds
             run.advance()
-            meter.add(run.blueprint.training.batch_tokens)
+            meter.add(run.blueprint.training.batch_tokens, waited=run.waited_seconds - waited)
             watch(run, meter)
             is_due = run.step % checkpoints.every_steps == 0 and run.step < run.blueprint.steps
             if is_due:
@@ -250,12 +259,16 @@ def _agree(step: int, place: Place) -> None:
 
 
 @contextmanager
-def _one_thread(device: str) -> Iterator[None]:
-    """One torch thread on a CPU: more do not pay in a small model, and the number of threads changes the bits."""
+def own_arithmetic(device: str) -> Iterator[None]:
+    """How training computes on a CPU: the fastest products, and one torch thread.
+
+    More threads do not pay in a small model, and their number changes the bits.
+    """
     before = torch.get_num_threads()
     if device == "cpu":
         torch.set_num_threads(1)
     try:
-        yield
+        with widest_products():
+            yield
     finally:
         torch.set_num_threads(before)

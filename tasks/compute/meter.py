@@ -49,7 +49,8 @@ class Meter:
         self._device, self._flops_per_token = device, flops_per_token
         # Each worker's own, added up: what one took is not known to the others.
         self.peak_flops = float(total(torch.tensor([matmul_peak(device)], dtype=torch.float64, device=device)))
-        self._before = before or {"wall_seconds": 0.0, "cpu_seconds": 0.0}
+        self._before = before or {"wall_seconds": 0.0, "cpu_seconds": 0.0, "waited_seconds": 0.0}
+        self._waited = 0.0
         self._wall, self._cpu = time.perf_counter(), time.process_time()
         self._window: list[tuple[float, int]] = [(self._wall, 0)]
         self._tokens, self._tokens_before = 0, tokens_before
@@ -57,9 +58,10 @@ class Meter:
         self._pace: list[tuple[int, float]] = [(0, self._wall)]
         self._steps, self._every = 0, 1
 
-    def add(self, tokens: int) -> None:
-        """Count trained tokens, all workers' together."""
+    def add(self, tokens: int, *, waited: float = 0.0) -> None:
+        """Count trained tokens, all workers' together, and the seconds that this worker waited to be given its own."""
         self._tokens += tokens
+        self._waited += waited
         self._window.append((time.perf_counter(), self._tokens))
         self._keep_pace()
         while self._window[-1][0] - self._window[1][0] > _WINDOW_SECONDS:
@@ -77,6 +79,7 @@ class Meter:
         return {
             "wall_seconds": self._before["wall_seconds"] + time.perf_counter() - self._wall,
             "cpu_seconds": self._before["cpu_seconds"] + time.process_time() - self._cpu,
+            "waited_seconds": self._before["waited_seconds"] + self._waited,
         }
 
     def _keep_pace(self) -> None:
@@ -105,8 +108,8 @@ class Meter:
             workers: how many there are.
         """
         spent = self.spent()
-        own = [spent["cpu_seconds"], peak_rss()]
-        cpu_seconds, fullest = total(torch.tensor(own, dtype=torch.float64, device=self._device)).tolist()
+        own = [spent["cpu_seconds"], peak_rss(), spent["waited_seconds"]]
+        cpu_seconds, fullest, waited = total(torch.tensor(own, dtype=torch.float64, device=self._device)).tolist()
         tokens_per_second = tokens / spent["wall_seconds"]
         flops = tokens_per_second * self._flops_per_token
         return {
@@ -114,6 +117,7 @@ class Meter:
             "training_flops": tokens * self._flops_per_token,
             "wall_seconds": round(spent["wall_seconds"], 3),
             "cpu_seconds": round(cpu_seconds, 3),
+            "waiting_share": round(waited / workers / spent["wall_seconds"], 5),
             "speed": self.speed(),
             "tokens_per_second": round(tokens_per_second, 1),
             "flops_per_second": round(flops),

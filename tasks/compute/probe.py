@@ -18,7 +18,7 @@ from tasks.algorithm.family import family
 from tasks.algorithm.machines import Machine, Probe
 from tasks.algorithm.work import work_of
 from tasks.compute.batches import Batches
-from tasks.compute.loop import Run
+from tasks.compute.loop import Run, own_arithmetic
 from tasks.compute.meter import hardware, peak_rss
 from tasks.compute.spread import Place
 from tasks.params import parse
@@ -41,9 +41,7 @@ def measure(settings: Settings) -> Machine:
     device = "cuda" if has_gpu else "cpu"
     found = torch.cuda.device_count() if has_gpu else len(psutil.Process().cpu_affinity())
     known = hardware()
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with own_arithmetic(device):
         blueprints = [probe_blueprint(**probe) for probe in _PROBES]
         seconds = [_step_seconds(blueprint, device) for blueprint in blueprints]
         program = _program_bytes(blueprints)
@@ -59,8 +57,6 @@ def measure(settings: Settings) -> Machine:
             exchange_bytes_per_second=_EXCHANGE_BYTES_PER_SECOND,
             peak_flops=max(products.values()),
         )
-    finally:
-        torch.set_num_threads(before)
     return _held_against(machine, blueprints, seconds)
 
 

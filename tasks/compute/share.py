@@ -30,12 +30,12 @@ class SharedDirections:
     def __init__(self, *, rank: int, workers: int) -> None:
         self._rank, self._workers = rank, workers
 
-    def __call__(self, updates: Mapping[str, Tensor]) -> list[Tensor]:
+    def __call__(self, updates: Mapping[str, Tensor], heads: int) -> list[Tensor]:
         """Directions of all updates, in their order and shapes."""
         if self._workers == 1:
-            return orthogonalize_all(updates)
+            return orthogonalize_all(updates, heads)
         directions = [*updates.values()]
-        stacks = [as_stack(name, update) for name, update in updates.items()]
+        stacks = [as_stack(name, update, heads) for name, update in updates.items()]
         owners = assign([_cost(stack) for stack in stacks], self._workers)
         mine = [orthogonalize(s).flatten() for s, owner in zip(stacks, owners, strict=True) if owner == self._rank]
         for worker, flat in enumerate(self._gather(mine, directions, owners)):
@@ -66,17 +66,19 @@ class ShardedDirections:
     def __init__(self, *, rank: int, shapes: Mapping[str, torch.Size], rows: Mapping[str, Sequence[slice]]) -> None:
         self._rank, self._shapes, self._rows = rank, shapes, rows
 
-    def __call__(self, updates: Mapping[str, Tensor]) -> list[Tensor]:
+    def __call__(self, updates: Mapping[str, Tensor], heads: int) -> list[Tensor]:
         """Directions of this worker's rows of all updates, in their order and shapes."""
         split = [name for name, update in updates.items() if update.dim() == 2]
-        directions = self._split({name: updates[name] for name in split}) if split else {}
+        directions = self._split({name: updates[name] for name in split}, heads) if split else {}
         for name, update in updates.items():
             if update.dim() > 2:
-                directions[name] = orthogonalize(as_stack(name, update)).view_as(update) if len(update) else update
+                directions[name] = (
+                    orthogonalize(as_stack(name, update, heads)).view_as(update) if len(update) else update
+                )
         return [directions[name] for name in updates]
 
-    def _split(self, updates: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        costs = [_cost(as_stack(name, torch.empty(self._shapes[name], device="meta"))) for name in updates]
+    def _split(self, updates: Mapping[str, Tensor], heads: int) -> dict[str, Tensor]:
+        costs = [_cost(as_stack(name, torch.empty(self._shapes[name], device="meta"), heads)) for name in updates]
         workers = len(self._rows[next(iter(updates))])
         owners = dict(zip(updates, assign(costs, workers), strict=True))
         by_owner = [[name for name in updates if owners[name] == worker] for worker in range(workers)]
@@ -92,7 +94,7 @@ class ShardedDirections:
         done = []
         for name, pieces in zip(mine, zip(*parts, strict=True), strict=True):
             matrix = torch.cat(pieces).view(self._shapes[name])
-            done.append(orthogonalize(as_stack(name, matrix)).view(self._shapes[name]))
+            done.append(orthogonalize(as_stack(name, matrix, heads)).view(self._shapes[name]))
         own = [*zip(mine, done, strict=True)]
         back = [matrix[self._rows[name][worker]].flatten() for worker in range(workers) for name, matrix in own]
         dist.all_to_all_single(send, torch.cat(back) if back else got, sends, receives)

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tasks.algorithm.moe import Pairs, Router, _Collect, _Spread
+from tasks.algorithm.moe import Pairs, Router, _Collect, _ExpertByExpert, _Spread
 from tasks.algorithm.swiglu import swiglu
 
 
@@ -66,6 +66,16 @@ def test_pairs_by_hand():
     assert pairs.collect(spread_PD).flatten().tolist() == [2, 20, 200]
 
 
+def test_pairs_filled_up_by_hand():
+    pairs = Pairs(torch.tensor([[2, 0], [0, 3], [2, 3]]), n_experts=4, multiple=3)
+    assert pairs.token_P.tolist() == [0, 1, 0, 0, 2, 0, 1, 2, 0]
+    assert pairs.segments() == [(0, slice(0, 3)), (2, slice(3, 6)), (3, slice(6, 9))]
+    assert pairs.counts_E.tolist() == [2, 0, 2, 2]
+    weights_P = pairs.weigh(torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]))
+    assert weights_P.tolist() == [2, 3, 0, 1, 5, 0, 4, 6, 0]
+    assert pairs.collect(pairs.spread(torch.tensor([[1.0], [10.0], [100.0]]))).flatten().tolist() == [2, 20, 200]
+
+
 def test_gradients_of_the_hand_written_parts():
     def numbers(*shape: int) -> Tensor:
         return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
@@ -73,6 +83,9 @@ def test_gradients_of_the_hand_written_parts():
     pairs = Pairs(torch.tensor([[2, 0], [0, 3], [2, 3]]), n_experts=4)
     assert torch.autograd.gradcheck(lambda x: _Spread.apply(x, pairs), numbers(3, 2))
     assert torch.autograd.gradcheck(lambda y: _Collect.apply(y, pairs), numbers(6, 2))
+    filled = Pairs(torch.tensor([[2, 0], [0, 3], [2, 3]]), n_experts=4, multiple=3)
+    inputs = numbers(3, 2), numbers(3, 2), numbers(4, 6, 2), numbers(4, 2, 3)
+    assert torch.autograd.gradcheck(lambda *values: _ExpertByExpert.apply(*values, filled), inputs)
     assert torch.autograd.gradcheck(swiglu, (numbers(3, 8), numbers(3)))
     assert torch.autograd.gradcheck(swiglu, numbers(3, 8))
 

@@ -144,6 +144,27 @@ def test_schedule_by_hand():
     assert scales == pytest.approx([1 / 3, 2 / 3, 1, 1, 1, 1, 4 / 5, 3 / 5, 2 / 5, 1 / 5])
 
 
+def test_per_head_each_head_of_queries_and_values_is_made_orthogonal(tiny):
+    shape = tiny.shape(n_heads=4)
+    steps = {}
+    for per_head in (True, False):
+        model, tokens = tiny.model(shape), tiny.tokens(shape, 4, 16)
+        before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+        model.loss(tokens, tokens).backward()
+        build_optimizer(model, training(muon_per_head=per_head, weight_decay=0.0)).step(1.0)
+        steps[per_head] = {name: before[name] - weight.detach() for name, weight in model.named_parameters()}
+    for name, step in steps[True].items():
+        if not name.endswith(("q_b_proj.weight", "kv_b_proj.weight")):
+            assert torch.equal(step, steps[False][name]), name
+            continue
+        assert not torch.allclose(step, steps[False][name])
+        for head in step.chunk(4):
+            # Newton-Schulz leaves singular values between about 0.7 and 1.2, of each head's matrix.
+            scale = training().learning_rate * max(1, head.shape[0] / head.shape[1]) ** 0.5
+            values = torch.linalg.svdvals(head / scale)
+            assert 0.5 < values.min() <= values.max() < 1.3, name
+
+
 def test_cosine_schedule_by_hand():
     chosen = training(warmup_share=0.2, decay_share=0.3, decay="cosine")
     # 3 of 10 steps fall: at 3/4, 2/4 and 1/4 of the way up half a cosine.

@@ -68,8 +68,8 @@ def directions(rank: int, workers: int) -> dict[str, float]:
         rows[name] = [slice(*pair) for pair in pairwise(ends)]
     shapes = {name: update.shape for name, update in updates.items()}
     parts = {name: update[rows[name][rank]].clone() for name, update in updates.items()}
-    found = ShardedDirections(rank=rank, shapes=shapes, rows=rows)(parts)
-    whole = zip(updates, orthogonalize_all(updates), found, strict=True)
+    found = ShardedDirections(rank=rank, shapes=shapes, rows=rows)(parts, 1)
+    whole = zip(updates, orthogonalize_all(updates, 1), found, strict=True)
     return {name: far(own, direction[rows[name][rank]]) for name, direction, own in whole}
 
 

@@ -59,6 +59,17 @@ def test_another_base_is_another_run_among_checkpoints(workspace, tmp_path):
     assert inputs_digest(workspace.artifacts, device="cpu") != before
 
 
+def test_a_base_from_before_multi_token_prediction_has_none(workspace, tmp_path):
+    run = open_run(workspace.artifacts, Place())
+    make_base(workspace, run)
+    described = run.blueprint.shape.model_dump(mode="json")
+    del described["n_mtp_layers"]
+    write_json(workspace.artifacts / "discover" / "base" / "blueprint.json", {"shape": described})
+    require_same_shape(workspace.artifacts, run.blueprint.shape)
+    with pytest.raises(StepError, match="n_mtp_layers 1, docs@v1 has 0"):
+        require_same_shape(workspace.artifacts, run.blueprint.shape.model_copy(update={"n_mtp_layers": 1}))
+
+
 def test_a_base_of_another_shape_is_refused_by_the_values_that_differ(workspace):
     run = open_run(workspace.artifacts, Place())
     make_base(workspace, run, width=64, vocab_size=512)

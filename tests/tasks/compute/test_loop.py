@@ -72,7 +72,7 @@ def test_experts_without_a_token_are_dead(workspace):
 
 
 def test_every_option_of_the_objective_resumes_to_the_same_bits(workspace, tmp_path):
-    said = {"balance_loss": 0.01, "z_loss": 0.001, "precision": "bf16", "activation_checkpointing": "on"}
+    said = {"balance_loss": 0.01, "z_loss": 0.001, "activation_checkpointing": "on"}
     made = workspace.set_training(**said, blueprint={"n_mtp_layers": 1})
     straight, places = open_run(made.artifacts, Place()), Checkpoints(open_store(str(tmp_path)), "c", 5)
     while straight.step < 12:
@@ -132,13 +132,15 @@ def test_a_run_that_stopped_ends_with_the_same_bits(workspace, tmp_path):
 
 def test_time_before_a_stop_is_counted(workspace, tmp_path):
     run = open_run(workspace.artifacts, Place())
-    meter = Meter(device="cpu", flops_per_token=1, before={"wall_seconds": 100.0, "cpu_seconds": 50.0})
+    before = {"wall_seconds": 100.0, "cpu_seconds": 50.0, "waited_seconds": 7.0}
+    meter = Meter(device="cpu", flops_per_token=1, before=before)
     checkpoint.save(open_store(str(tmp_path)), "run", 19, {**run.state(meter), "curve": [{"loss": 1.0}] * 19})
     ended = train(
         open_run(workspace.artifacts, Place()), Checkpoints(open_store(str(tmp_path)), "run", 1000), watch_nothing
     )
     assert ended.spent()["wall_seconds"] > 100
     assert ended.spent()["cpu_seconds"] > 50
+    assert ended.spent()["waited_seconds"] > 7
 
 
 def test_a_loss_that_is_no_number_ends_the_run_with_advice(workspace):

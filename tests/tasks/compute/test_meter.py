@@ -33,6 +33,14 @@ def test_speed_is_tokens_a_second_times_operations_a_token(known_peak):
     assert found["threads_per_worker"] == torch.get_num_threads()
 
 
+def test_waiting_is_a_share_of_the_run_earlier_parts_included(known_peak):
+    before = {"wall_seconds": 100.0, "cpu_seconds": 50.0, "waited_seconds": 20.0}
+    measuring = Meter(device="cpu", flops_per_token=1, before=before)
+    measuring.add(100, waited=30.0)
+    measuring.add(100)
+    assert measuring.measured(tokens=200, workers=1)["waiting_share"] == pytest.approx(0.5, abs=0.01)
+
+
 def test_a_note_tells_the_last_seconds(known_peak, monkeypatch):
     clock = iter([0.0, *[float(second) for second in range(1, 31)]])
     monkeypatch.setattr(meter.time, "perf_counter", lambda: next(clock))

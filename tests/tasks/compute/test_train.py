@@ -114,7 +114,8 @@ def same_files(left: Path, right: Path) -> None:
 @pytest.mark.parametrize("end", [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.long)])
 def test_a_worker_that_dies_or_hangs_changes_nothing(workspace, tmp_path, capfd, end):
     """Two workers, one ended or stopped in the middle; the outputs are those of one process that nobody disturbed."""
-    workspace = workspace.set_training(tokens=64 * 240)
+    options = {"balance_loss": 0.01, "z_loss": 0.001, "muon_per_head": True, "blueprint": {"n_mtp_layers": 1}}
+    workspace = workspace.set_training(tokens=64 * 240, **options)
     expected = expect(workspace, tmp_path)
     home = rays_home()
     out, settings = tmp_path / "out", workspace.settings(workers=2, checkpoint_steps=20, stall_seconds=15)
@@ -145,6 +146,8 @@ def test_a_worker_that_dies_or_hangs_changes_nothing(workspace, tmp_path, capfd,
     assert record["workers"] == 2
     assert record["tokens_per_second"] > 0
     assert 0 < record["share_of_matmul_peak"] < 1
+    assert 0 <= record["waiting_share"] < 1
+    assert (record["precision"], record["activation_checkpointing"]) == ("fp32", False)
 
     # Nothing is left.
     assert not list((settings.runs / "checkpoints").rglob("*.safetensors"))

@@ -56,6 +56,18 @@ def test_config_says_what_other_engines_would_guess_wrong(trained, params, setti
     assert (generation["eos_token_id"], generation["temperature"]) == (0, params.evaluate.temperature)
 
 
+def test_layers_of_multi_token_prediction_ship_and_transformers_leaves_them_out(trained, params, settings, out):
+    blueprint = params.blueprint.model_copy(update={"n_mtp_layers": 1})
+    params = params.model_copy(update={"blueprint": blueprint})
+    type(trained)(settings, params)
+    report = export.run(params, settings, out)
+    assert report.facts["largest_logit_difference"] <= parity.TOLERANCE
+    assert json.loads((out / "config.json").read_text())["num_nextn_predict_layers"] == 1
+    assert f"model.layers.{blueprint.n_layers}.eh_proj.weight" in load_file(out / "model.safetensors")
+    model, _ = parity.load_with_transformers(out)
+    assert len(model.model.layers) == blueprint.n_layers
+
+
 def test_weights_that_are_not_the_models_are_refused(trained, params, settings, out, monkeypatch):
     def wrong(state, shape):
         return {
