@@ -28,7 +28,7 @@ _CHUNK_BYTES = 1 << 19
 
 
 # Updates of weights, by name, and how many heads' rows are taken apart -> directions, in the same order and of the same
-# shapes. This is a third of the work of a small step and the same on all workers: `tasks/compute/share.py` shares it out.
+# shapes. A third of the work of a small step, and the same on all workers: `tasks/compute/share.py` shares it out.
 Directions = Callable[[Mapping[str, Tensor], int], Sequence[Tensor]]
 
 

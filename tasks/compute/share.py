@@ -72,9 +72,8 @@ class ShardedDirections:
         directions = self._split({name: updates[name] for name in split}, heads) if split else {}
         for name, update in updates.items():
             if update.dim() > 2:
-                directions[name] = (
-                    orthogonalize(as_stack(name, update, heads)).view_as(update) if len(update) else update
-                )
+                stack = as_stack(name, update, heads)
+                directions[name] = orthogonalize(stack).view_as(update) if len(stack) else update
         return [directions[name] for name in updates]
 
     def _split(self, updates: Mapping[str, Tensor], heads: int) -> dict[str, Tensor]:

@@ -31,10 +31,10 @@ def experts(case: str, rank: int, workers: int) -> dict[str, float]:
         weight.data.normal_()
     shard = ExpertShard(whole, shape, init_device_mesh("cpu", (workers,)))
     x_TD = torch.randn(_TOKENS, _WIDTH, requires_grad=True)
-    weights_TK = torch.rand(_TOKENS, _TOP_K, requires_grad=True)
     chosen_TK = torch.stack([torch.randperm(_EXPERTS)[:_TOP_K] for _ in range(_TOKENS)])
     if case == "all to one worker":
         chosen_TK = torch.stack([torch.randperm(_EXPERTS // workers)[:_TOP_K] for _ in range(_TOKENS)])
+    weights_TK = torch.rand(chosen_TK.shape, requires_grad=True)
     counts_E = torch.zeros(_EXPERTS, dtype=torch.int64)
     out_TD = whole(x_TD, weights_TK, chosen_TK, counts_E)
     probe_TD = torch.randn(_TOKENS, _WIDTH)
