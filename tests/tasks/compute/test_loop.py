@@ -71,7 +71,7 @@ def test_experts_without_a_token_are_dead(workspace):
     assert run._take_load()["expert_load"] == [[0.0] * 4]
 
 
-def test_every_option_of_the_objective_resumes_to_the_same_bits(workspace, tmp_path):
+def test_every_option_of_the_objective_resumes_to_the_same_bits(workspace, tmp_path, one_thread):
     said = {"balance_loss": 0.01, "z_loss": 0.001, "activation_checkpointing": "on"}
     made = workspace.set_training(**said, blueprint={"n_mtp_layers": 1})
     straight, places = open_run(made.artifacts, Place()), Checkpoints(open_store(str(tmp_path)), "c", 5)
