@@ -18,8 +18,9 @@ from tasks.algorithm.family import family
 from tasks.algorithm.machines import Machine, Probe
 from tasks.algorithm.work import work_of
 from tasks.compute.batches import Batches
-from tasks.compute.loop import Place, Run, own_arithmetic
+from tasks.compute.loop import Run, own_arithmetic
 from tasks.compute.meter import hardware
+from tasks.compute.spread import Place
 from tasks.params import parse
 
 # What the products of small models are like: so many rows, and sides from an expert's share of them up.
