@@ -31,7 +31,7 @@ _MOVED_BYTES = 1 << 26
 # Narrow and wide of the family: how far seconds grow with work, and how far with calls.
 _PROBES: tuple[dict[str, int], ...] = ({"width": 64, "n_layers": 3}, {"width": 192, "n_layers": 5})
 _PROBE_SECONDS = 4.0
-# Of Ray's worker before it has a model, with torch: what two that trained held (1608 MiB), but for what the model needs.
+# Of Ray's worker before it has a model, with torch: what two that trained held (1608 MiB) but for their models.
 _WORKER_BYTES = 760 << 20
 # Of gloo between processes of one machine: assumed, so that two workers are 1.8 times one at preset nano.
 _EXCHANGE_BYTES_PER_SECOND = 0.7e9
