@@ -52,6 +52,9 @@ class Settings(BaseModel):
         default=30, ge=0, description="how long `abcd gc` keeps data of runs without a release"
     )
     workers: int = Field(default=0, ge=0, le=4096, description="training workers; 0: one a core or GPU")
+    expert_workers: int = Field(
+        default=0, ge=0, le=4096, description="with train.parallel=shard, workers that divide the experts; 0: all"
+    )
     data_engine: Literal["cores", "one", "ray"] = Field(
         default="cores", description="what makes documents: all cores of this machine, one, or a Ray cluster"
     )

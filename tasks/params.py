@@ -236,6 +236,11 @@ class Train(Section):
         default="auto", description="compute layers twice to save memory; auto: where it would not fit; same result"
     )
     seed: int = Field(ge=0, lt=2**32, description="initial weights and order of the data")
+    parallel: Literal["replicate", "shard"] = Field(
+        default="replicate",
+        description="whether each worker holds all weights (same bits for any number of workers) or a share of them, "
+        "for models larger than a device",
+    )
     document_masking: bool = Field(
         default=True, description="whether a token sees its own document alone, not others in its window"
     )

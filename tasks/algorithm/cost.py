@@ -20,11 +20,12 @@ class Memory(BaseModel):
     gradients: int = Field(description="of one micro-shard, and the partial sums of the binary tree")
     optimizer: int = Field(description="one number a weight of a matrix (Muon), two a weight of the rest (AdamW)")
     activations: int = Field(description="kept from forward for backward, of one micro-shard")
+    gathered: int = Field(default=0, description="with train.parallel=shard, what is whole for a while")
 
     @property
     def total(self) -> int:
         """All of it."""
-        return self.weights + self.gradients + self.optimizer + self.activations
+        return self.weights + self.gradients + self.optimizer + self.activations + self.gathered
 
 
 def total_parameters(shape: Shape) -> int:
@@ -58,14 +59,19 @@ def flops_per_token(shape: Shape) -> int:
     return 6 * matrices + 3 * attention
 
 
-def memory(shape: Shape, training: Train, *, recompute: bool = False) -> Memory:
+def memory(
+    shape: Shape, training: Train, *, recompute: bool = False, workers: int = 1, expert_workers: int = 0
+) -> Memory:
     """Predicted memory of one worker on a CPU, without that of the program itself.
 
     With `recompute` (activation checkpointing) forward keeps of each layer its input, and all of one layer at a time.
+    With `train.parallel: shard` each of `workers` has a share of weights, gradients and optimizer, and embedding, head
+    and one layer after the other whole; `expert_workers` divide a layer's experts (0: all workers do).
     """
+    shards = workers if training.parallel == "shard" else 1
     total, matrices = total_parameters(shape), _muon_weights(shape)
     # A binary counter of partial sums holds one gradient a level of the tree.
-    held_gradients = training.micro_shards.bit_length()
+    held_gradients = training.micro_shards.bit_length() if shards == 1 else 1
     tokens = training.batch_tokens // training.micro_shards
     # The gradient of the output head is made in forward, from a chunk of logits and its softmax.
     head = shape.vocab_size * (shape.width + 2 * _LOGITS_ROWS)
@@ -75,11 +81,25 @@ def memory(shape: Shape, training: Train, *, recompute: bool = False) -> Memory:
     around = 3 * shape.width + 8 * shape.width * shape.n_mtp_layers
     activations = tokens * (inside + around) + head
     return Memory(
-        weights=_FP32_BYTES * total,
-        gradients=_FP32_BYTES * total * held_gradients,
-        optimizer=_FP32_BYTES * (matrices + 2 * (total - matrices)),
+        weights=_FP32_BYTES * total // shards,
+        gradients=_FP32_BYTES * total * held_gradients // shards,
+        optimizer=_FP32_BYTES * (matrices + 2 * (total - matrices)) // shards,
         activations=_FP32_BYTES * activations,
+        gathered=_FP32_BYTES * _gathered(shape, shards, expert_workers or shards) if shards > 1 else 0,
     )
+
+
+def _gathered(shape: Shape, shards: int, expert_workers: int) -> int:
+    """Numbers that FSDP2 has whole at the end of backward: weights, gradients, and the buffer in which these travel.
+
+    Of embedding and head, kept from the start of forward, and of a layer; its experts where more workers than divide
+    them have them in shards.
+    """
+    ends = 2 * shape.vocab_size * shape.width
+    experts = shape.n_experts // expert_workers * _expert_weights(shape) if expert_workers < shards else 0
+    moe = shape.n_shared_experts * _expert_weights(shape) + shape.n_experts * shape.width + experts
+    widest = max(moe if shape.n_routers else 0, 3 * shape.width * shape.dense_ffn_width)
+    return 3 * (ends + _attention_weights(shape) + widest)
 
 
 def _layers(shape: Shape) -> int:

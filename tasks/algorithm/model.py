@@ -1,5 +1,6 @@
 """Tokens -> logits or loss: the DeepSeek-V3 decoder, with its weights on disk as safetensors."""
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,15 +56,10 @@ class Model(nn.Module):
 
     @torch.no_grad()
     def init_weights(self, seed: int) -> None:
-        """Normal weights; what writes into the residual stream shrinks with depth (GPT-2). Same seed, same bits."""
-        generator = torch.Generator().manual_seed(seed)
-        for name, weight in self.named_parameters():
-            if weight.dim() == 1:
-                weight.fill_(1.0)
-                continue
-            is_output = name.endswith(("o_proj.weight", "down_proj.weight", "experts.down_proj"))
-            std = _INIT_STD / (2 * self.shape.n_layers) ** 0.5 if is_output else _INIT_STD
-            weight.copy_(torch.empty(weight.shape).normal_(0.0, std, generator=generator))
+        """Give all weights their `initial_weights`."""
+        weights = dict(self.named_parameters())
+        for name, value in initial_weights(self.shape, {name: weight.shape for name, weight in weights.items()}, seed):
+            weights[name].copy_(value)
 
     def forward(self, tokens_BS: Tensor) -> Tensor:
         """Logits (B, S, V)."""
@@ -101,6 +97,8 @@ class Model(nn.Module):
             if own_BS.any():
                 hidden_ND, targets_N = mtp.norm(before_BSD)[own_BS], tokens_ahead(targets_BS, ahead + 1)[own_BS]
                 further = further + self._nats(hidden_ND, targets_N)
+            else:  # a gradient of zero: workers that have shards of one model all go backward through all of it
+                further = further + 0.0 * mtp.norm(before_BSD).sum()
         weight = training.mtp_weight / max(1, len(self.mtp))
         return nats + extra + weight * further, nats.detach(), further.detach()
 
@@ -160,9 +158,27 @@ class Model(nn.Module):
             moe.gate.e_score_correction_bias += rate * direction_E
 
 
-def save_weights(model: Model, path: Path) -> None:
-    """Write all weights as fp32 safetensors: same weights, same bytes."""
-    state = {name: weight.detach().float().cpu().contiguous() for name, weight in model.state_dict().items()}
+def initial_weights(shape: Shape, sizes: Mapping[str, torch.Size], seed: int) -> Iterator[tuple[str, Tensor]]:
+    """Normal weights, one after the other; what writes into the residual stream shrinks with depth (GPT-2).
+
+    Args:
+        shape: of the model.
+        sizes: shapes of its weights by name, in its order.
+        seed: same seed, same bits.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    for name, size in sizes.items():
+        if len(size) == 1:
+            yield name, torch.ones(size)
+            continue
+        is_output = name.endswith(("o_proj.weight", "down_proj.weight", "experts.down_proj"))
+        std = _INIT_STD / (2 * shape.n_layers) ** 0.5 if is_output else _INIT_STD
+        yield name, torch.empty(size).normal_(0.0, std, generator=generator)
+
+
+def save_weights(weights: Mapping[str, Tensor], path: Path) -> None:
+    """Write a model's state as fp32 safetensors: same weights, same bytes."""
+    state = {name: weight.detach().float().cpu().contiguous() for name, weight in weights.items()}
     save_file(state, path, metadata={"format": "pt"})
 
 

@@ -32,7 +32,8 @@ class _CompiledNorm(torch.autograd.Function):
 
         x_ND = x.flatten(0, -2).contiguous()
         y_ND, scale_N = torch.empty_like(x_ND), x_ND.new_empty(len(x_ND))
-        kernels.norm(x_ND.numpy(), weight.detach().numpy(), eps, y_ND.numpy(), scale_N.numpy())
+        # A copy: PyTorch frees no memory that numpy has seen, and FSDP2 frees gathered weights.
+        kernels.norm(x_ND.numpy(), weight.detach().clone().numpy(), eps, y_ND.numpy(), scale_N.numpy())
         ctx.save_for_backward(x_ND, weight, scale_N)
         return y_ND.view(x.shape)
 
@@ -43,7 +44,7 @@ class _CompiledNorm(torch.autograd.Function):
         x_ND, weight, scale_N = ctx.saved_tensors
         gx_ND, gweight = torch.empty_like(x_ND), torch.zeros_like(weight)
         grad_ND = grad.flatten(0, -2).contiguous()
-        arrays = (t.numpy() for t in (x_ND, weight.detach(), scale_N, grad_ND, gx_ND, gweight))
+        arrays = (t.numpy() for t in (x_ND, weight.detach().clone(), scale_N, grad_ND, gx_ND, gweight))
         kernels.norm_backward(*arrays)
         return gx_ND.view(grad.shape), gweight, None
 

@@ -1,7 +1,7 @@
 """Gradients -> new weights: Muon for matrices, AdamW for embedding, head, router and norms; and the rate's schedule."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -27,23 +27,40 @@ _HEADS_NAMES = ("q_b_proj.weight", "kv_b_proj.weight")
 _CHUNK_BYTES = 1 << 19
 
 
-# Updates of weights, each a stack of matrices (N, R, C) -> their directions, in the same order. This is a third of the
-# work of a small step and the same on all workers: `tasks/compute/share.py` shares it out.
-Directions = Callable[[Sequence[Tensor]], Sequence[Tensor]]
+# Updates of weights, by name, and how many heads' rows are taken apart -> directions, in the same order and of the same
+# shapes. A third of the work of a small step, and the same on all workers: `tasks/compute/share.py` shares it out.
+Directions = Callable[[Mapping[str, Tensor], int], Sequence[Tensor]]
 
 
 class Optimizer:
-    """Both optimizers as one; `step` takes the schedule's share of the peak rates."""
+    """Both optimizers as one; `step` takes the schedule's share of the peak rates.
 
-    def __init__(self, model: Model, training: Train, directions: Directions) -> None:
+    Args:
+        weights: by name, all of a model's or a worker's rows of each; their gradients are those of the same rows.
+        training: the rates.
+        directions: makes Muon's directions of as many rows.
+        shapes: of the whole weights.
+        n_heads: of the model.
+    """
+
+    def __init__(
+        self,
+        weights: Mapping[str, nn.Parameter],
+        training: Train,
+        directions: Directions,
+        shapes: Mapping[str, torch.Size],
+        *,
+        n_heads: int,
+    ) -> None:
         self._training = training
         self._directions = directions
-        self._heads = model.shape.n_heads if training.muon_per_head else 1
+        self._heads = n_heads if training.muon_per_head else 1
         self._matrices: dict[str, nn.Parameter] = {}
         self._others: dict[str, nn.Parameter] = {}
-        for name, weight in model.named_parameters():
+        for name, weight in weights.items():
             is_matrix = weight.dim() >= 2 and not name.endswith(_ADAMW_NAMES)
             (self._matrices if is_matrix else self._others)[name] = weight
+        self._scales = {name: _scale(name, shapes[name], self._heads) for name in self._matrices}
         self._momentum = {name: torch.zeros_like(weight) for name, weight in self._matrices.items()}
         self._adamw = {
             "exp_avg": {name: torch.zeros_like(weight) for name, weight in self._others.items()},
@@ -68,13 +85,11 @@ class Optimizer:
         for name, weight in self._matrices.items():
             if weight.grad is not None:
                 momentum = self._momentum[name].lerp_(weight.grad, 1 - _MOMENTUM)
-                updates[name] = _as_stack(name, weight.grad.lerp(momentum, _MOMENTUM), self._heads)
-        for name, direction_NRC in zip(updates, self._directions([*updates.values()]), strict=True):
-            weight, (rows, columns) = self._matrices[name], direction_NRC.shape[1:]
-            # Keeps the change of a layer's output the same for every width (Jordan, as above).
-            scale = max(1.0, rows / columns) ** 0.5
+                updates[name] = weight.grad.lerp(momentum, _MOMENTUM)
+        for name, direction in zip(updates, self._directions(updates, self._heads), strict=True):
+            weight = self._matrices[name]
             weight.mul_(1 - rate * self._training.weight_decay)
-            weight.add_(direction_NRC.view_as(weight), alpha=-rate * scale)
+            weight.add_(direction, alpha=-rate * self._scales[name])
 
     def _step_others(self, rate: float) -> None:
         """AdamW (https://arxiv.org/abs/1711.05101); as a function, since its class loads torch's compiler: 1.6 s."""
@@ -87,34 +102,31 @@ class Optimizer:
             lr=rate, beta1=_ADAMW_BETAS[0], beta2=_ADAMW_BETAS[1], eps=_ADAMW_EPS, weight_decay=0.0,
         )  # fmt: skip
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """All that a resumed run needs, by name; tensors only."""
-        state = {f"muon.{name}": momentum for name, momentum in self._momentum.items()}
-        for kind, tensors in self._adamw.items():
-            state |= {f"adamw.{name}.{kind}": value for name, value in tensors.items()}
-        return state
+    def state_dict(self) -> dict[str, dict[str, Tensor]]:
+        """All that a resumed run needs: of each kind a tensor a weight, by the weight's name."""
+        return {"momentum": self._momentum, **self._adamw}
 
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+    def load_state_dict(self, state: Mapping[str, Mapping[str, Tensor]]) -> None:
         """Go on from what `state_dict` gave.
 
         Raises:
             KeyError: a weight of the model has nothing in `state`.
         """
-        for name, momentum in self._momentum.items():
-            momentum.copy_(state[f"muon.{name}"])
-        for kind, tensors in self._adamw.items():
+        for kind, tensors in self.state_dict().items():
             for name, value in tensors.items():
-                value.copy_(state[f"adamw.{name}.{kind}"])
+                value.copy_(state[kind][name])
 
 
-def build_optimizer(model: Model, training: Train, directions: Directions | None = None) -> Optimizer:
-    """Optimizer for all weights of a model; `directions` may share out the work of `orthogonalize`."""
-    return Optimizer(model, training, directions or orthogonalize_all)
+def build_optimizer(model: Model, training: Train) -> Optimizer:
+    """Optimizer for all weights of a model that lies whole here."""
+    weights = dict(model.named_parameters())
+    shapes = {name: weight.shape for name, weight in weights.items()}
+    return Optimizer(weights, training, orthogonalize_all, shapes, n_heads=model.shape.n_heads)
 
 
-def orthogonalize_all(updates: Sequence[Tensor]) -> list[Tensor]:
-    """`orthogonalize` for each update (N, R, C)."""
-    return [orthogonalize(update_NRC) for update_NRC in updates]
+def orthogonalize_all(updates: Mapping[str, Tensor], heads: int) -> list[Tensor]:
+    """Directions of updates, each of its update's shape."""
+    return [orthogonalize(as_stack(name, update, heads)).view_as(update) for name, update in updates.items()]
 
 
 def orthogonalize(matrices_NRC: Tensor) -> Tensor:
@@ -125,10 +137,12 @@ def orthogonalize(matrices_NRC: Tensor) -> Tensor:
     return torch.cat([_newton_schulz(part) for part in matrices_NRC.split(chunk)])
 
 
-def clip_gradients(weights: Iterable[nn.Parameter], limit: float) -> float:
+def clip_gradients(
+    weights: Iterable[nn.Parameter], limit: float, norm_of: Callable[[list[Tensor]], Tensor] = nn.utils.get_total_norm
+) -> float:
     """Scale gradients so that their global norm is at most `limit`; the norm before. Sums are in the weights' order."""
     weights = [weight for weight in weights if weight.grad is not None]
-    norm = nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None])
+    norm = norm_of([weight.grad for weight in weights if weight.grad is not None])
     nn.utils.clip_grads_with_norm_(weights, limit, norm)
     return float(norm)
 
@@ -160,7 +174,13 @@ def _newton_schulz(x: Tensor) -> Tensor:
     return x.mT if tall else x
 
 
-def _as_stack(name: str, matrix: Tensor, heads: int) -> Tensor:
+def _scale(name: str, shape: torch.Size, heads: int) -> float:
+    """Keeps the change of a layer's output the same for every width (Jordan, as above)."""
+    rows, columns = as_stack(name, torch.empty(shape, device="meta"), heads).shape[1:]
+    return float(max(1.0, rows / columns) ** 0.5)
+
+
+def as_stack(name: str, matrix: Tensor, heads: int) -> Tensor:
     """Matrices (N, R, C): stacked experts as they are, gate and up apart, a single matrix as a stack of one.
 
     What makes queries, keys and values of all heads is a stack of so many `heads`.

@@ -9,8 +9,10 @@ are what parameters and tokens are worth:
   (Krajewski et al. 2024, https://arxiv.org/abs/2402.07871; Tian et al. 2025, https://arxiv.org/abs/2507.17702): g is
   fitted on our runs, and grows with the logarithm of tokens to what Tian et al. show at 10^12, where 0.85 of 17.5
   billion parameters are worth 6.1.
-- D = U + U * R * (1 - exp(-(D_seen / U - 1) / R)): a token read again teaches less each time, and nothing after about R
-  times (Muennighoff et al. 2023, https://arxiv.org/abs/2305.16264, equation 5). U: different tokens.
+- D = seen / (1 + (seen / most)^2)^(1/2): tokens that are read again teach less, and a corpus no more than `most`, which
+  is its different tokens U times (U / U_0)^q. Muennighoff et al. 2023 (https://arxiv.org/abs/2305.16264) find that a
+  token is worth 16 at most, where U is billions; a few hundred thousand tokens, which are a few documents, are worth
+  less than themselves in our runs. One power of U goes through both.
 """
 
 import json
@@ -55,7 +57,8 @@ class Law(BaseModel):
     token_factor: float = Field(gt=0, description="B")
     token_exponent: float = Field(gt=0, description="beta")
     idle_exponent: float = Field(ge=0, le=1, description="g at half a million tokens: what idle experts count")
-    repeats: float = Field(gt=0, description="R: readings after which a token teaches nothing new")
+    unique_exponent: float = Field(ge=0, description="q: the larger a corpus, the more often it can be read again")
+    unique_at: float = Field(gt=0, description="U_0: different tokens that are worth as many at most")
     spread: float = Field(ge=0, description="standard deviation of the fit's residuals, of the logarithm")
     parameters: Span = Field(description="N of the runs")
     tokens: Span = Field(description="tokens of the runs, repeats counted")
@@ -76,7 +79,8 @@ class Law(BaseModel):
             tokens: that it is trained on, repeats counted.
             unique: different tokens of the corpus.
         """
-        worth = worth_of_tokens(tokens, unique=unique, repeats=self.repeats)
+        most = unique * (unique / self.unique_at) ** self.unique_exponent
+        worth = worth_of_tokens(tokens, most=most)
         lack = self.parameter_factor / self.worth_of(shape, tokens) ** self.parameter_exponent
         return self.floor + lack + self.token_factor / worth**self.token_exponent
 
@@ -102,8 +106,6 @@ def idle_exponent(near: float, tokens: float) -> float:
     return near + max(0.0, _IDLE_FAR - near) * min(max(part, 0.0), 1.0)
 
 
-def worth_of_tokens(tokens: float, *, unique: float, repeats: float) -> float:
+def worth_of_tokens(tokens: float, *, most: float) -> float:
     """D, as above."""
-    if tokens <= unique:
-        return tokens
-    return unique + unique * repeats * -math.expm1(-(tokens / unique - 1) / repeats)
+    return tokens / math.hypot(1.0, tokens / most)

@@ -45,7 +45,7 @@ def save(store: Store, run: str, step: int, state: dict[str, Any]) -> str:
     return name
 
 
-def load_newest(store: Store, run: str, *, device: str = "cpu") -> tuple[int, dict[str, Any]] | None:
+def load_newest(store: Store, run: str) -> tuple[int, dict[str, Any]] | None:
     """Step and state of the newest checkpoint whose bytes are intact; a warning for each that is not. None: no such.
 
     Raises:
@@ -60,7 +60,7 @@ def load_newest(store: Store, run: str, *, device: str = "cpu") -> tuple[int, di
             except FileNotFoundError:  # removed by the worker that went on
                 continue
             if came.sha256 == match["sha256"]:
-                return int(match["step"]), _load(file, device)
+                return int(match["step"]), _load(file)
         logger.warning(
             "%s: expected %s, found SHA-256 %s: its bytes are not those that were written; "
             "going back to the checkpoint before it",
@@ -73,8 +73,8 @@ def _newest_first(store: Store, run: str) -> list[str]:
     return sorted(filter(_NAME.match, store.names(run)), reverse=True)
 
 
-def _load(file: Path, device: str) -> dict[str, Any]:
-    with safe_open(file, framework="pt", device=device) as opened:
+def _load(file: Path) -> dict[str, Any]:
+    with safe_open(file, framework="pt") as opened:
         rest = json.loads(opened.metadata()[_REST])
         tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118  # it is no dict
     state: dict[str, Any] = _put_tensors(rest, tensors)

@@ -19,3 +19,4 @@ class Job:
     stall_seconds: int
     progress: str
     device: Device
+    expert_workers: int = 0  # as in `Place`

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,32 +13,21 @@ import torch.distributed as dist
 from infra.disk import full_disk
 from infra.storage import Store
 from tasks.algorithm.blueprint import Blueprint
-from tasks.algorithm.model import Model
-from tasks.algorithm.optimizer import build_optimizer, clip_gradients, schedule
+from tasks.algorithm.model import Model, initial_weights
+from tasks.algorithm.optimizer import Optimizer, clip_gradients, schedule
 from tasks.algorithm.products import widest_products
 from tasks.compute import checkpoint
 from tasks.compute.batches import Batches, Shard
-from tasks.compute.cluster import Device
 from tasks.compute.feed import Feed
 from tasks.compute.meter import Meter, total
-from tasks.compute.share import SharedDirections
-from tasks.compute.tree import GradientTree
+from tasks.compute.spread import Place, Replicated, Spread
+from tasks.params import Train
 from tasks.report import StepError
 
 logger = logging.getLogger(__name__)
 
 # L MoE layers, E experts.
 _LOADS_RECORDED = 100
-
-
-@dataclass(frozen=True)
-class Place:
-    """Which worker this is."""
-
-    rank: int = 0
-    workers: int = 1
-    device: Device = "cpu"
-    here: int = 1  # workers on this machine
 
 
 @dataclass(frozen=True)
@@ -64,12 +53,12 @@ class Run:
         self.step = 0
         # One line a step, the same for any number of workers.
         self.curve: list[dict[str, Any]] = []
-        self.model = Model(self.blueprint.shape).to(self.place.device)
-        self.model.init_weights(training.seed)
+        self.model = Model(self.blueprint.shape)
+        self._spread = _spread(self.model, training, self.place, losses=2)  # nats, and those of multi-token prediction
+        self._spread.fill(initial_weights(self.blueprint.shape, self._spread.shapes, training.seed))
         torch.manual_seed(training.seed)
-        shared = SharedDirections(rank=self.place.rank, workers=self.place.workers)
-        self._optimizer = build_optimizer(self.model, training, shared)
-        self._tree = GradientTree(self.model.parameters(), extra=2)  # nats, and those of multi-token prediction
+        spread, n_heads = self._spread, self.blueprint.shape.n_heads
+        self._optimizer = Optimizer(spread.weights, training, spread.directions, spread.shapes, n_heads=n_heads)
         self._load_LE = torch.zeros_like(self.model.expert_counts_LE)
         steps, masking = self.blueprint.steps, training.document_masking
         self._feed = Feed(self._shards, device=self.place.device, steps=steps, document_masking=masking)
@@ -87,7 +76,7 @@ class Run:
         """
         training = self.blueprint.training
         loss, further = self._gradients()
-        norm = clip_gradients(self.model.parameters(), training.gradient_clip)
+        norm = clip_gradients(self._spread.weights.values(), training.gradient_clip, self._spread.norm)
         scale = schedule(self.step, self.blueprint.steps, training)
         self._optimizer.step(scale)
         counts_LE = total(self.model.take_expert_counts())
@@ -108,19 +97,21 @@ class Run:
         self.curve.append(line)
 
     def _gradients(self) -> tuple[float, float]:
-        """Mean gradient of the batch, in the weights' `grad`; its mean loss in nats a token, and of tokens ahead."""
+        """Mean gradient of the batch, in `grad` of the spread's weights.
+
+        Returns:
+            Its mean loss in nats a token, and that of tokens further ahead.
+        """
         training = self.blueprint.training
         for windows in self._feed.take(self.step):
-            extra = self._tree.start()
+            sums = self._spread.start()
             objective, nats, further = self.model.objective(
                 windows.tokens_BS, windows.targets_BS, windows.starts_BS, training, recompute=self.recompute
             )
             objective.backward()
-            extra += torch.stack((nats, further))
-            self._tree.finish()
-        flat = self._tree.total()
-        flat /= training.batch_tokens
-        loss_now, further_now = flat[-2:].tolist()
+            sums += torch.stack((nats, further))
+            self._spread.finish()
+        loss_now, further_now = self._spread.mean(training.batch_tokens).tolist()
         if not math.isfinite(loss_now):
             raise StepError(
                 f"the loss of step {self.step + 1} is {loss_now}: training diverged; lower train.learning_rate and "
@@ -157,11 +148,28 @@ class Run:
             "dead_experts": (counts_LE == 0).sum(dim=1).tolist(),
         }
 
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Whole weights and buffers, on rank 0; all workers call it together."""
+        return self._spread.state()
+
+    def begin_from(self, weights: Mapping[str, torch.Tensor]) -> None:
+        """Take these whole weights and buffers instead of random ones.
+
+        Raises:
+            ValueError: not all weights are there.
+        """
+        if absent := self._spread.shapes.keys() - weights.keys():
+            raise ValueError(f"weights to begin from lack {sorted(absent)}")
+        self._spread.fill(weights.items())
+
     def state(self, meter: Meter) -> dict[str, Any]:
-        """All that `resume` needs; the same on all workers but for what the meter says."""
+        """All that `resume` needs, whole on rank 0 whatever the spread: another number of workers may go on from it.
+
+        All workers call it together.
+        """
         return {
-            "weights": self.model.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
+            "weights": self._spread.state(),
+            "optimizer": {kind: self._spread.join(parts) for kind, parts in self._optimizer.state_dict().items()},
             "load": self._load_LE,
             "random": checkpoint.random_state(),
             "curve": self.curve,
@@ -171,8 +179,8 @@ class Run:
     def resume(self, step: int, state: dict[str, Any]) -> None:
         """Go on after `step`, as if it had never stopped."""
         self.step, self.curve = step, state["curve"]
-        self.model.load_state_dict(state["weights"])
-        self._optimizer.load_state_dict(state["optimizer"])
+        self._spread.fill(state["weights"].items())
+        self._optimizer.load_state_dict({kind: self._spread.part(whole) for kind, whole in state["optimizer"].items()})
         self._load_LE.copy_(state["load"])
         checkpoint.set_random_state(state["random"])
 
@@ -186,7 +194,8 @@ def train(run: Run, checkpoints: Checkpoints, watch: Callable[[Run, Meter], None
         watch: called after each step.
     """
     with own_arithmetic(run.place.device):
-        found = checkpoint.load_newest(checkpoints.store, checkpoints.run, device=run.place.device)
+        # To main memory: a device may have no room for all workers' parts.
+        found = checkpoint.load_newest(checkpoints.store, checkpoints.run)
         _agree(found[0] if found else 0, run.place)
         if found:
             run.resume(*found)
@@ -205,15 +214,26 @@ def train(run: Run, checkpoints: Checkpoints, watch: Callable[[Run, Meter], None
             meter.add(run.blueprint.training.batch_tokens, waited=run.waited_seconds - waited)
             watch(run, meter)
             is_due = run.step % checkpoints.every_steps == 0 and run.step < run.blueprint.steps
-            if is_due and run.place.rank == 0:
+            if is_due:
                 _save(run, meter, checkpoints)
     return meter
 
 
+def _spread(model: Model, training: Train, place: Place, *, losses: int) -> Spread:
+    if training.parallel == "shard" and place.workers > 1:
+        from tasks.compute.shard import Sharded  # torch's DTensor takes a second to import
+
+        return Sharded(model, place, losses=losses)
+    return Replicated(model, place, losses=losses)
+
+
 def _save(run: Run, meter: Meter, checkpoints: Checkpoints) -> None:
     """Write a checkpoint; a full disk costs what it would save after an interruption, not the run."""
+    state = run.state(meter)
+    if run.place.rank:
+        return
     try:
-        checkpoint.save(checkpoints.store, checkpoints.run, run.step, run.state(meter))
+        checkpoint.save(checkpoints.store, checkpoints.run, run.step, state)
     except Exception as error:
         said = full_disk(error)
         if not said:

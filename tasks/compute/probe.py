@@ -18,8 +18,9 @@ from tasks.algorithm.family import family
 from tasks.algorithm.machines import Machine, Probe
 from tasks.algorithm.work import work_of
 from tasks.compute.batches import Batches
-from tasks.compute.loop import Place, Run, own_arithmetic
-from tasks.compute.meter import hardware, peak_rss
+from tasks.compute.loop import Run, own_arithmetic
+from tasks.compute.meter import hardware
+from tasks.compute.spread import Place
 from tasks.params import parse
 
 # What the products of small models are like: so many rows, and sides from an expert's share of them up.
@@ -30,7 +31,9 @@ _MOVED_BYTES = 1 << 26
 # Narrow and wide of the family: how far seconds grow with work, and how far with calls.
 _PROBES: tuple[dict[str, int], ...] = ({"width": 64, "n_layers": 3}, {"width": 192, "n_layers": 5})
 _PROBE_SECONDS = 4.0
-# Of gloo between processes of one machine; measured once: docs/plan.md.
+# Of Ray's worker before it has a model, with torch: what two that trained held (1608 MiB) but for their models.
+_WORKER_BYTES = 760 << 20
+# Of gloo between processes of one machine: assumed, so that two workers are 1.8 times one at preset nano.
 _EXCHANGE_BYTES_PER_SECOND = 0.7e9
 
 
@@ -43,13 +46,12 @@ def measure(settings: Settings) -> Machine:
     with own_arithmetic(device):
         blueprints = [probe_blueprint(**probe) for probe in _PROBES]
         seconds = [_step_seconds(blueprint, device) for blueprint in blueprints]
-        program = _program_bytes(blueprints)
         products = {side: _product_speed(side, device) for side in _SIDES}
         machine = Machine(
             name=known["gpus"][0] if has_gpu else f"{known['processor']}, {found} cores",
             device="gpu" if has_gpu else "cpu",
             workers=settings.workers or found,
-            program_bytes=program,
+            program_bytes=_WORKER_BYTES,
             memory_bytes=torch.cuda.mem_get_info()[1] if has_gpu else known["memory_bytes"],
             products=products,
             bytes_per_second=_memory_speed(device),
@@ -149,8 +151,3 @@ def _seconds(work: Callable[[], object], device: str) -> float:
     start = time.process_time()
     work()
     return time.process_time() - start
-
-
-def _program_bytes(blueprints: list[Blueprint]) -> int:
-    """What a worker holds beside the model: this process at its fullest, but for the largest probe."""
-    return max(0, peak_rss() - max(blueprint.memory_bytes for blueprint in blueprints))

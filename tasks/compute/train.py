@@ -21,6 +21,7 @@ from tasks.algorithm.blueprint import BLUEPRINT_FILE, Blueprint
 from tasks.compute import cluster, pictures
 from tasks.compute.base import BASE_FILE, read_base, require_same_shape
 from tasks.compute.batches import check_stream, open_stream
+from tasks.compute.division import check_division
 from tasks.compute.job import CURVES_FILE, WEIGHTS_FILE, Job
 from tasks.compute.prediction import Prediction
 from tasks.params import Params
@@ -33,6 +34,10 @@ logger = logging.getLogger(__name__)
 
 PICTURE_FILE = "curves.png"
 _PRECISIONS = {"fp32": "fp32", "bf16": "matrix products of layers in bf16, all else in fp32"}
+_SUMS = {
+    "replicate": "summed in a fixed binary tree",
+    "shard": "summed by the library, weights in shards: last bits depend on the number of workers",
+}
 _ROOMS = (Path(__file__).parent, Path(__file__).parents[1] / "algorithm")
 
 
@@ -52,6 +57,8 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
     try:
         with ThreadPoolExecutor(1) as pool:
             with cluster.start(settings, micro_shards=training.micro_shards) as ray:
+                if training.parallel == "shard":
+                    check_division(blueprint.shape, workers=ray.workers, expert_workers=settings.expert_workers)
                 name = inputs_digest(settings.artifacts, device=ray.device)
                 job = Job(
                     artifacts=str(settings.artifacts),
@@ -62,6 +69,7 @@ def run(params: Params, settings: Settings, out: Path) -> Report:
                     stall_seconds=settings.stall_seconds,
                     progress=str(progress),
                     device=ray.device,
+                    expert_workers=settings.expert_workers,
                 )
                 measured = _supervise(ray, job)
                 curve = read_curve(out)
@@ -139,7 +147,7 @@ def _report(blueprint: Blueprint, curve: list[dict[str, Any]], stream_tokens: in
             "training_flops": blueprint.training_flops,
             "micro_shards": training.micro_shards,
             "arithmetic": f"{_PRECISIONS[training.precision]}; gradients of {training.micro_shards} micro-shards "
-            "summed in a fixed binary tree",
+            f"{_SUMS[training.parallel]}",
         },
         pictures=(PICTURE_FILE,),
     )

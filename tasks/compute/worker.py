@@ -14,15 +14,19 @@ import torch
 
 from infra.storage import open_store
 from tasks.algorithm.blueprint import Blueprint
+from tasks.algorithm.cost import memory
 from tasks.algorithm.model import save_weights
 from tasks.compute.base import base_weights
 from tasks.compute.batches import Batches, open_stream
 from tasks.compute.cluster import worker_group
 from tasks.compute.job import CURVES_FILE, WEIGHTS_FILE, Job
-from tasks.compute.loop import Checkpoints, Place, Run, train
-from tasks.compute.meter import Meter
+from tasks.compute.loop import Checkpoints, Run, train
+from tasks.compute.meter import Meter, total
+from tasks.compute.spread import Place
 from tasks.progress import Progress
 from tasks.report import StepError
+
+logger = logging.getLogger(__name__)
 
 # Share of the memory that predicted weights, gradients, optimizer and activations may take.
 _FILLED = 0.8
@@ -36,7 +40,7 @@ def work(config: dict[str, Any]) -> dict[str, Any]:
         import ray.train
 
         here = ray.train.get_context().get_local_world_size()
-        return work_at(Place(rank, workers, job.device, here), job, beat)
+        return work_at(Place(rank, workers, job.device, here, job.expert_workers), job, beat)
 
 
 @contextmanager
@@ -63,9 +67,14 @@ def work_at(place: Place, job: Job, beat: Callable[[], None] = lambda: None) -> 
         meter = _train(run, job, beat)
     except StepError as error:
         return {"error": str(error)}
-    if place.rank == 0:
-        write_outputs(run, Path(job.out))
-    how = {"precision": run.blueprint.training.precision, "activation_checkpointing": run.recompute}
+    write_outputs(run, Path(job.out))
+    training = run.blueprint.training
+    how = {
+        "precision": training.precision,
+        "parallel": training.parallel,
+        "expert_workers": place.among if training.parallel == "shard" else 1,
+        "activation_checkpointing": run.recompute,
+    }
     return {"measured": how | meter.measured(tokens=run.tokens, workers=place.workers)}
 
 
@@ -75,10 +84,12 @@ def open_run(artifacts: Path, place: Place) -> Run:
     length, training = blueprint.shape.sequence_length, blueprint.training
     stream = open_stream(artifacts / "pack")
     batches = Batches(stream, length, training.batch_tokens // length, training.seed)
-    run = Run(blueprint, batches, place, recompute=recomputes(blueprint, room_bytes(place)))
+    # One decision for all: what one computes twice is exchanged twice.
+    wanted = total(torch.tensor(int(recomputes(blueprint, room_bytes(place), place)), device=place.device))
+    run = Run(blueprint, batches, place, recompute=bool(wanted))
     weights = base_weights(artifacts, blueprint.shape)
     if weights is not None:
-        run.model.load_state_dict(weights)
+        run.begin_from(weights)
     return run
 
 
@@ -89,18 +100,27 @@ def room_bytes(place: Place) -> int:
     return psutil.virtual_memory().total // place.here
 
 
-def recomputes(blueprint: Blueprint, room: int) -> bool:
+def recomputes(blueprint: Blueprint, room: int, place: Place) -> bool:
     """Whether layers are computed twice for want of memory: by `train.activation_checkpointing`. Same bits either way.
 
-    `auto` does so where the memory that the blueprint predicts leaves too little room for what it does not know of.
+    `auto` does so where the memory that is predicted leaves too little room for what it does not know of.
     """
     choice = blueprint.training.activation_checkpointing
-    return choice == "on" or (choice == "auto" and blueprint.memory_bytes > _FILLED * room)
+    needs = memory(blueprint.shape, blueprint.training, workers=place.workers, expert_workers=place.among).total
+    if needs > _FILLED * room and place.rank == 0:
+        logger.info(
+            "a worker of %d has %.1f GiB and needs %.1f, by train.parallel: %s",
+            place.workers, room / 2**30, needs / 2**30, blueprint.training.parallel,
+        )  # fmt: skip
+    return choice == "on" or (choice == "auto" and needs > _FILLED * room)
 
 
 def write_outputs(run: Run, out: Path) -> None:
-    """Weights and curve of a run that ended."""
-    save_weights(run.model, out / WEIGHTS_FILE)
+    """Weights and curve of a run that ended, by rank 0; all workers call it together."""
+    weights = run.weights()
+    if run.place.rank:
+        return
+    save_weights(weights, out / WEIGHTS_FILE)
     lines = [json.dumps(line, allow_nan=False) + "\n" for line in run.curve]
     (out / CURVES_FILE).write_text("".join(lines), encoding="utf-8")
 

@@ -120,7 +120,7 @@ def test_optimizer_memory_is_what_the_optimizer_keeps(tiny):
     tokens = tiny.tokens(made.shape, 1, 8)
     model.loss(tokens, tokens).backward()
     optimizer.step(1.0)
-    held = sum(value.nbytes for value in optimizer.state_dict().values() if value.dim() > 0)
+    held = sum(v.nbytes for kind in optimizer.state_dict().values() for v in kind.values() if v.dim() > 0)
     assert memory(made.shape, made.training).optimizer == held
 
 
@@ -130,3 +130,18 @@ def test_gradients_are_one_a_level_of_the_tree():
     assert one.memory.gradients == weights
     assert eight.memory.gradients == 4 * weights
     assert one.memory_bytes == one.memory.total == sum(one.memory.model_dump().values())
+
+
+def test_shards_divide_what_is_held_and_not_what_is_computed():
+    made = blueprint("nano", parallel="shard", micro_shards=4)
+    one, four = (memory(made.shape, made.training, workers=n) for n in (1, 4))
+    assert four.weights == one.weights // 4
+    assert four.optimizer == one.optimizer // 4
+    assert four.gradients == four.weights  # no tree of partial sums
+    assert (one.gathered, four.activations) == (0, one.activations)
+    assert one == made.memory
+    # With each pair of workers dividing the experts, half of a layer's are gathered.
+    pairs = memory(made.shape, made.training, workers=4, expert_workers=2)
+    assert pairs.gathered > four.gathered > 0
+    replicated = blueprint("nano", micro_shards=4)
+    assert memory(replicated.shape, replicated.training, workers=4) == replicated.memory

@@ -8,7 +8,8 @@ from tasks.algorithm.scaling_law import Law, Span, idle_exponent, multiplied, wo
 
 LAW = Law(
     floor=0.5, parameter_factor=10.0, parameter_exponent=0.3, token_factor=20.0, token_exponent=0.25, idle_exponent=0.2,
-    repeats=4.0, spread=0.01, parameters=Span(low=1e5, high=1e6), tokens=Span(low=1e5, high=1e6), runs=9, corpus="x",
+    unique_exponent=0.25, unique_at=1e6, spread=0.01, parameters=Span(low=1e5, high=1e6),
+    tokens=Span(low=1e5, high=1e6), runs=9, corpus="x",
 )  # fmt: skip
 
 
@@ -18,7 +19,8 @@ def test_by_hand(tiny):
     assert total - active == 1 * (4 - 2) * 3 * 16 * 8
     n = active**0.8 * total**0.2  # below half a million tokens
     said = LAW.bits_per_byte(shape, tokens=1e5, unique=1e6)
-    assert said == pytest.approx(0.5 + 10 / n**0.3 + 20 / 1e5**0.25)
+    worth = 1e5 / math.sqrt(1 + 0.1**2)
+    assert said == pytest.approx(0.5 + 10 / n**0.3 + 20 / worth**0.25)
 
 
 def test_more_of_anything_is_better(tiny):
@@ -39,13 +41,18 @@ def test_idle_experts_are_worth_more_the_more_tokens_there_are(tiny):
     assert LAW.worth_of(mixture, 1e12) > LAW.worth_of(mixture, 1e5) > multiplied(mixture)[0]
 
 
-def test_tokens_read_again():
-    assert worth_of_tokens(500, unique=1000, repeats=4) == 500
-    twice = worth_of_tokens(2000, unique=1000, repeats=4)
-    assert twice == pytest.approx(1000 + 4000 * (1 - math.exp(-1 / 4)))
-    assert 1000 < twice < 2000
-    # In the end as much as each token read 1 + `repeats` times anew.
-    assert worth_of_tokens(1e9, unique=1000, repeats=4) == pytest.approx(5000)
+def test_tokens_read_again_teach_less_and_a_corpus_no_more_than_its_most():
+    assert worth_of_tokens(1, most=1e6) == pytest.approx(1)
+    assert worth_of_tokens(1e6, most=1e6) == pytest.approx(1e6 / math.sqrt(2))
+    assert worth_of_tokens(1e12, most=1e6) == pytest.approx(1e6)
+
+
+def test_a_larger_corpus_can_be_read_more_often(tiny):
+    def lost(unique: float) -> float:
+        four_times = LAW.bits_per_byte(tiny.shape(), tokens=4 * unique, unique=unique)
+        return four_times - LAW.bits_per_byte(tiny.shape(), tokens=4 * unique, unique=1e15)
+
+    assert lost(1e5) > lost(1e6) > lost(1e9) > 0
 
 
 def test_beyond_says_how_far_out():

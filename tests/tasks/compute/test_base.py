@@ -6,7 +6,8 @@ import torch
 from infra.storage import open_store
 from tasks.algorithm.huggingface import to_hf
 from tasks.compute.base import require_same_shape
-from tasks.compute.loop import Checkpoints, Place, Run, train
+from tasks.compute.loop import Checkpoints, Run, train
+from tasks.compute.spread import Place
 from tasks.compute.train import inputs_digest
 from tasks.compute.worker import open_run
 from tasks.report import StepError, write_json

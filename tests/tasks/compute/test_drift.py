@@ -12,7 +12,7 @@ from infra.releases import Registry, champion
 from infra.settings import Settings
 from infra.signed_log import Summary
 from tasks.compute import drift
-from tasks.compute.loop import Place
+from tasks.compute.spread import Place
 from tasks.compute.worker import open_run
 from tasks.distribution import registry as registry_module
 from tasks.fingerprints import fingerprints, read_fingerprints

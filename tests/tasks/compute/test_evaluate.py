@@ -21,7 +21,7 @@ def trained(workspace):
     model = Model(Blueprint.read(workspace.artifacts / "blueprint").shape)
     model.init_weights(3)
     (workspace.artifacts / "train").mkdir()
-    save_weights(model, workspace.artifacts / "train" / "model.safetensors")
+    save_weights(model.state_dict(), workspace.artifacts / "train" / "model.safetensors")
     return workspace, model
 
 

@@ -9,8 +9,9 @@ import torch
 from infra.storage import open_store
 from tasks.algorithm.blueprint import Blueprint
 from tasks.compute import checkpoint
-from tasks.compute.loop import Checkpoints, Place, Run, train
+from tasks.compute.loop import Checkpoints, Run, train
 from tasks.compute.meter import Meter
+from tasks.compute.spread import Place
 from tasks.compute.worker import open_run, recomputes, room_bytes
 from tasks.report import StepError
 
@@ -52,7 +53,7 @@ def test_expert_loads_are_shares_of_a_layer(workspace, tmp_path):
 def test_layers_are_computed_twice_where_memory_is_short(workspace, choice, room, expected):
     artifacts = workspace.set_training(activation_checkpointing=choice).artifacts
     blueprint = Blueprint.read(artifacts / "blueprint")
-    assert recomputes(blueprint, int(room * blueprint.memory_bytes)) is expected
+    assert recomputes(blueprint, int(room * blueprint.memory_bytes), Place()) is expected
     if choice != "auto":
         assert open_run(artifacts, Place()).recompute is expected
 

@@ -13,14 +13,16 @@ def test_the_dearest_goes_first_to_who_has_least():
 
 
 def test_one_worker_does_all():
-    updates = [torch.randn(3, 8, 4), torch.randn(1, 4, 4)]
-    for found, expected in zip(SharedDirections(rank=0, workers=1)(updates), orthogonalize_all(updates), strict=True):
+    updates = {"experts": torch.randn(3, 8, 4), "gate_up_proj": torch.randn(4, 4)}
+    for found, expected in zip(
+        SharedDirections(rank=0, workers=1)(updates, 1), orthogonalize_all(updates, 1), strict=True
+    ):
         assert torch.equal(found, expected)
 
 
 def test_workers_get_each_others_directions(monkeypatch):
     """Three workers and two weights, so that one has nothing to do; each is played in turn."""
-    updates = [torch.randn(3, 8, 4), torch.randn(1, 4, 4)]
+    updates = {"experts": torch.randn(3, 8, 4), "gate_up_proj": torch.randn(4, 4)}
     sent: dict[int, torch.Tensor] = {}
     for rank in (0, 1, 2, 0):  # the first again, when all have sent
 
@@ -30,7 +32,7 @@ def test_workers_get_each_others_directions(monkeypatch):
                 part.copy_(sent.get(worker, torch.full_like(own, torch.nan)))
 
         monkeypatch.setattr(dist, "all_gather", gather)
-        found = SharedDirections(rank=rank, workers=3)(updates)
+        found = SharedDirections(rank=rank, workers=3)(updates, 1)
     assert len(found) == 2
-    for direction, expected in zip(found, orthogonalize_all(updates), strict=True):
+    for direction, expected in zip(found, orthogonalize_all(updates, 1), strict=True):
         assert torch.equal(direction, expected)

@@ -21,8 +21,9 @@ from infra.storage import open_store
 from tasks.compute import cluster, train
 from tasks.compute.batches import open_stream
 from tasks.compute.job import CURVES_FILE, WEIGHTS_FILE, Job
-from tasks.compute.loop import Checkpoints, Place, Run
+from tasks.compute.loop import Checkpoints, Run
 from tasks.compute.loop import train as train_here
+from tasks.compute.spread import Place
 from tasks.compute.worker import open_run, work_at, write_outputs
 from tasks.report import StepError, sha256_of, write_json
 from tests.packed import write_stream

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tasks.compute.job import CURVES_FILE, WEIGHTS_FILE, Job
-from tasks.compute.loop import Place
+from tasks.compute.spread import Place
 from tasks.compute.worker import work_at
 from tasks.report import sha256_of, write_json
 from tests.ray_nodes import ROOT, shared_environment, two_nodes

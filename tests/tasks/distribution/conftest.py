@@ -154,7 +154,7 @@ class Trained:
 
         model = Model(Blueprint.read(self.folder("blueprint")).shape)
         model.init_weights(seed)
-        save_weights(model, self.folder("train") / "model.safetensors")
+        save_weights(model.state_dict(), self.folder("train") / "model.safetensors")
         (self.folder("train") / "curves.png").write_bytes(b"png")
         Report(step="train", facts={"steps": 5, "tokens": 1000}, pictures=("curves.png",)).write(self.folder("train"))
         return model
