@@ -115,7 +115,7 @@ def same_files(left: Path, right: Path) -> None:
 def test_a_worker_that_dies_or_hangs_changes_nothing(workspace, tmp_path, capfd, end):
     """Two workers, one ended or stopped in the middle; the outputs are those of one process that nobody disturbed."""
     options = {"balance_loss": 0.01, "z_loss": 0.001, "muon_per_head": True, "blueprint": {"n_mtp_layers": 1}}
-    workspace = workspace.set_training(tokens=64 * 240, **options)
+    workspace = workspace.set_training(tokens=64 * 120, **options)
     expected = expect(workspace, tmp_path)
     home = rays_home()
     out, settings = tmp_path / "out", workspace.settings(workers=2, checkpoint_steps=20, stall_seconds=15)
@@ -135,14 +135,14 @@ def test_a_worker_that_dies_or_hangs_changes_nothing(workspace, tmp_path, capfd,
     # People saw what happened.
     said = capfd.readouterr().err
     assert re.search(r"continuing after step \d+", said)
-    assert report.facts["steps"] == 240
-    assert report.facts["tokens"] == 64 * 240
+    assert report.facts["steps"] == 120
+    assert report.facts["tokens"] == 64 * 120
     assert report.pictures == ("curves.png",)
     [measured] = (settings.runs / "measured").glob("*.json")
     record = json.loads(measured.read_text())
     assert measured.stem == record["weights_sha256"] == sha256_of(out / WEIGHTS_FILE)
     assert measured.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
-    assert record["speed"][-1][0] == 64 * 240
+    assert record["speed"][-1][0] == 64 * 120
     assert record["workers"] == 2
     assert record["tokens_per_second"] > 0
     assert 0 < record["share_of_matmul_peak"] < 1
