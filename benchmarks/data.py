@@ -1,7 +1,7 @@
 """What it costs to make a training set: raw JSONL to packed shards, all rules on, in CPU seconds of the process tree.
 
-`python -m benchmarks.data --json OUT [--corpus DIR] [--megabytes 300] [--peer datatrove] [--scale] [--nightly]`. Every
-step is run as `python -m tasks STEP` runs it, in a process of its own, on one core; what a step costs on a corpus of a
+`python -m benchmarks.data --json OUT`; `--peer datatrove`, `--limit`, `--scale` and `--nightly` measure more. Each step
+is run as `python -m tasks STEP` runs it, in a process of its own, on one core; what a step costs on a corpus of a
 few documents is its start, stated apart. The peer runs in a virtual environment of its own on a part of the corpus.
 """
 
@@ -17,7 +17,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +163,22 @@ def measure(corpus: Path, scratch: Path, repeats: int) -> dict[str, Any]:
     }
 
 
+def limit(corpus: Path, scratch: Path) -> float:
+    """Wall seconds of the work of one run beside half of those of two at once, each in a workspace of its own.
+
+    What two cores can be at most: whole processes that share nothing but the machine.
+    """
+    tiny = scratch / "tiny"
+    start = waited(Bench(scratch / "limit-start", tiny, ONE_CORE).run_all())
+    alone = waited(Bench(scratch / "alone", corpus, ONE_CORE).run_all()) - start
+    both = [Bench(scratch / f"both-{number}", corpus, ONE_CORE) for number in range(2)]
+    seconds = 0.0
+    with ThreadPoolExecutor(len(both)) as pool:
+        for step in STEPS:
+            seconds += max(cost.wall for cost in pool.map(partial(Bench.run, step=step), both))
+    return 2 * alone / (seconds - start)
+
+
 def nightly(scratch: Path, megabytes: float) -> dict[str, Any]:
     """One in a hundred documents is new; the tokenizer is that of the night before, as a base's is."""
     corpus = scratch / "nights"
@@ -233,6 +251,7 @@ def main() -> None:
         "--nightly", type=float, metavar="MB", help="measure a night with 1 %% new documents on so many"
     )
     parser.add_argument("--scale", type=float, metavar="MB", help="measure memory at 1, 4 and 16 times so many")
+    parser.add_argument("--limit", action="store_true", help="measure two runs at once: what two cores can be at most")
     parser.add_argument("--peer", choices=["datatrove"], help="run it on a part of the same corpus")
     parser.add_argument("--peer-environment", type=Path, help="where the peer is, or is to be installed and kept")
     options = parser.parse_args()
@@ -252,6 +271,8 @@ def main() -> None:
             found["times_datatrove_with_starts"] = (
                 found["mb_per_cpu_second_with_starts"] / theirs["mb_per_cpu_second_with_start"]
             )
+        if options.limit:
+            found["limit"] = limit(corpus.resolve(), scratch)
         if options.nightly:
             found["nightly"] = nightly(scratch, options.nightly)
         if options.scale:
@@ -276,7 +297,7 @@ def _show(found: Mapping[str, Any]) -> None:
         f"{found['two_cores_speedup_with_starts']:.2f} x; "
         f"floor {megabytes / found['floor_cpu']:,.0f} MB per CPU second"
     )
-    for name in ("datatrove", "times_datatrove", "times_datatrove_with_starts", "nightly", "scale"):
+    for name in ("datatrove", "times_datatrove", "times_datatrove_with_starts", "limit", "nightly", "scale"):
         if name in found:
             console.print(name, found[name])
 

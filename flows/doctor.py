@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from infra.lock import describe_holder, is_held
+from infra.processes import usable_cores
 from infra.settings import Settings, SettingsError, WorkspaceError
 
 _GIB = 1024**3
@@ -100,7 +101,7 @@ def _memory() -> Finding:
 
 
 def _cores() -> Finding:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     load = os.getloadavg()[0]
     found = f"{cores} cores, load {load:.1f}"
     if load > cores:

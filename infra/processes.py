@@ -1,4 +1,6 @@
-"""A process -> whether it runs."""
+"""A process -> whether it runs; how many cores this one may use."""
+
+import os
 
 import psutil
 
@@ -20,3 +22,8 @@ def is_running(pid: int) -> bool:
         return runs(psutil.Process(pid))
     except psutil.NoSuchProcess:
         return False
+
+
+def usable_cores() -> int:
+    """Cores that this process may use, which a container or `taskset` can make fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

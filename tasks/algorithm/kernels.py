@@ -1,7 +1,7 @@
 """Elementwise parts of a training step on a CPU in fp32: each one pass over memory that is compiled for the processor.
 
 `fastmath` lets additions and maxima of a row be made in vectors. Their order is fixed when a function is compiled, so
-the same machine makes the same bits each time; numbers that are none are not expected.
+the same machine makes the same bits each time; a number that is none stays one (tested).
 """
 
 from typing import Any

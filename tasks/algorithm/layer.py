@@ -18,8 +18,8 @@ from tasks.algorithm.shape import Shape
 class Pass:
     """What all layers of one pass through the model go by."""
 
-    rotations_SR: Tensor  # noqa: N815  # shapes are part of names here
-    starts_BS: Tensor | None = None  # noqa: N815  # as in `causal_attention`
+    rotations_SR: Tensor
+    starts_BS: Tensor | None = None  # as in `causal_attention`
     balance_loss: float = 0.0  # weights of the router's losses
     z_loss: float = 0.0
     bf16: bool = False  # matrix products of layers; router, norms and the residual stream stay in fp32

@@ -12,9 +12,9 @@ from torch import Tensor
 class Routing:
     """One layer's choice of experts."""
 
-    logits_TE: Tensor  # noqa: N815  # shapes are part of names here
-    scores_TE: Tensor  # noqa: N815
-    chosen_TK: Tensor  # noqa: N815
+    logits_TE: Tensor
+    scores_TE: Tensor
+    chosen_TK: Tensor
 
     def loss(self, n_sequences: int, *, balance: float, z: float) -> Tensor:
         """Both losses, each times its weight, summed over tokens as the loss of the model is."""

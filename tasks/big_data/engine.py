@@ -5,7 +5,6 @@ a few items are under way at a time, so that memory does not grow with their num
 """
 
 import multiprocessing
-import os
 import tempfile
 import threading
 from collections import deque
@@ -18,6 +17,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 
+from infra.processes import usable_cores
 from infra.ray_cluster import ClusterError, ray_cluster
 from infra.settings import Settings
 from tasks.big_data.beside import begin_beside, from_files, kept_in_files
@@ -143,7 +143,10 @@ class _Turns:
                 if mine is None:
                     break
                 item, place = mine
-                place.set_result(self._work(item))
+                try:
+                    place.set_result(self._work(item))
+                except Exception as error:  # noqa: BLE001 - raised in its turn, after the results before it
+                    place.set_exception(error)
             while self._found:
                 yield from self._first()
         finally:
@@ -248,7 +251,7 @@ def engine(settings: Settings) -> Iterator[Engine]:
     Raises:
         StepError: there is no Ray where one is asked for.
     """
-    workers = settings.workers or os.cpu_count() or 1
+    workers = settings.workers or usable_cores()
     if settings.data_engine == "ray":
         try:
             with ray_cluster(settings, environment={}, store_bytes=_STORE_BYTES):

@@ -16,9 +16,9 @@ from tasks.compute.cluster import Device
 class Windows:
     """A micro-shard as the model takes it: tokens, targets, and where documents begin if they are to be masked."""
 
-    tokens_BS: Tensor  # noqa: N815  # shapes are part of names here
-    targets_BS: Tensor  # noqa: N815
-    starts_BS: Tensor | None  # noqa: N815
+    tokens_BS: Tensor
+    targets_BS: Tensor
+    starts_BS: Tensor | None
 
 
 class Feed:

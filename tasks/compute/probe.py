@@ -9,9 +9,9 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-import psutil
 import torch
 
+from infra.processes import usable_cores
 from infra.settings import Settings
 from tasks.algorithm.blueprint import Blueprint
 from tasks.algorithm.family import family
@@ -41,7 +41,7 @@ def measure(settings: Settings) -> Machine:
     """Record of this machine; the same workers as `train` would have."""
     has_gpu = settings.device != "cpu" and torch.cuda.is_available()
     device = "cuda" if has_gpu else "cpu"
-    found = torch.cuda.device_count() if has_gpu else len(psutil.Process().cpu_affinity())
+    found = torch.cuda.device_count() if has_gpu else usable_cores()
     known = hardware()
     with own_arithmetic(device):
         blueprints = [probe_blueprint(**probe) for probe in _PROBES]

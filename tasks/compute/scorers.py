@@ -16,6 +16,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from infra.processes import usable_cores
 from infra.settings import Settings
 from tasks.algorithm.blueprint import Shape
 from tasks.params import Evaluate
@@ -76,7 +77,7 @@ class Scorers:
         context.set_forkserver_preload([_MODULE])
         has_gpu = settings.device != "cpu" and Path("/proc/driver/nvidia/version").exists()
         self._pool = ProcessPoolExecutor(
-            1 if has_gpu else cores(),
+            1 if has_gpu else usable_cores(),
             mp_context=context,
             initializer=_prepare,
             initargs=(shape, weights, settings.device),
@@ -107,11 +108,6 @@ class Scorers:
     def start_samples(self, prompts: Sequence[list[int]], how: Evaluate) -> Samples:
         """Continue prompts (token numbers), each with a random state of its own."""
         return Samples([self._pool.submit(_sample, prompt, how, i) for i, prompt in enumerate(prompts)])
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 # In a process of the pool. Imported there, so that this side need not wait for torch.

@@ -81,7 +81,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer(status, headers, content, sent=len(content) // 2)
         self.close_connection = True
 
-    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _serve  # noqa: N815  # names that http.server looks for
+    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _serve  # names that http.server looks for
 
     def _body(self) -> bytes:
         if self.headers.get("Expect", "").lower() == "100-continue":

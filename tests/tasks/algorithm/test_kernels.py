@@ -5,6 +5,8 @@ import pytest
 import torch
 
 from tasks.algorithm import causal, kernels, swiglu
+from tasks.algorithm.cross_entropy import token_cross_entropy
+from tasks.algorithm.norm import RMSNorm
 
 
 def random(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -36,3 +38,19 @@ def test_attention_is_that_in_double(starts):
     mine, theirs = torch.autograd.grad(found, inputs, grad), torch.autograd.grad(expected, doubles, grad.double())
     for one, other in zip(mine, theirs, strict=True):
         torch.testing.assert_close(one.double(), other, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("place", [0, 5, 30])
+def test_a_number_that_is_none_stays_none(place):
+    """Training stops at a loss that is no number: compiled passes must not lose it, whatever `fastmath` allows."""
+    spoilt = random(1, 32, 2, 8)
+    spoilt[0, place, 0, 0] = torch.nan
+    sound = random(1, 32, 2, 8, seed=1)
+    assert causal.causal_attention(spoilt, sound, sound, 0.3)[0, place, 0].isnan().all()
+    assert causal.causal_attention(sound, spoilt, sound, 0.3)[0, place:, 0].isnan().all()
+    row = random(4, 32)
+    row[1, place] = torch.nan
+    assert swiglu.swiglu(row)[1].isnan().any()
+    assert RMSNorm(32, 1e-6)(row)[1].isnan().all()
+    targets = torch.tensor([3, 9, 3, 3])
+    assert token_cross_entropy(row, random(64, 32), targets).isnan().tolist() == [False, True, False, False]

@@ -86,6 +86,21 @@ def test_an_error_of_the_work_is_the_error_of_the_step(tmp_path):
         list(where.map(fails, range(30), in_python=True))
 
 
+def fails_from_ten(number: int) -> int:
+    time.sleep(0.02)
+    if number >= 10:
+        raise StepError(f"at {number}")
+    return number
+
+
+def test_the_first_error_is_raised_after_all_results_before_it(tmp_path):
+    with OnCores(3, tmp_path) as where:
+        results = where.map(fails_from_ten, range(40), in_python=True)
+        assert [next(results) for _ in range(10)] == list(range(10))
+        with pytest.raises(StepError, match=r"^at 10$"):
+            next(results)
+
+
 def test_a_killed_process_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("ABCD_TEST_PID", str(os.getpid()))
     with pytest.raises(StepError, match=r"was killed.*ABCD_WORKERS=1"), OnCores(2, tmp_path) as where:
